@@ -1,0 +1,1 @@
+"""People: profiles, identities at providers, and the addresses by which a provider knows them."""
