@@ -1,0 +1,97 @@
+"""What a channel can do, as data: published by the API and enforced before a message is queued.
+
+Figures and their sources: channel facts, sections 1.3-1.5, 2.3-2.4, 3.3-3.4, 4.3-4.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from channels.types import MediaKind
+
+TextUnit = Literal["characters", "bytes", "utf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextLimit:
+    maximum: int
+    unit: TextUnit = "characters"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRule:
+    """``mime_types`` empty: any. Sizes in bytes, by upload and by link."""
+
+    max_bytes: int
+    mime_types: tuple[str, ...] = ()
+    max_bytes_by_link: int | None = None
+    caption: TextLimit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRule:
+    """Limits of one style of choices."""
+
+    maximum: int
+    title: TextLimit
+    text: TextLimit
+    payload: TextLimit
+    links: bool = False
+    description: TextLimit | None = None
+    sections: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRule:
+    """How long after the customer's last opening event free messages may go out."""
+
+    hours: int
+    human_agent_hours: int | None = None
+    templates_outside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RateRule:
+    """``count`` per ``seconds``, with ``burst`` on top of an empty history; one bucket per ``scope``."""
+
+    scope: Literal["channel", "recipient", "group"]
+    count: float
+    seconds: float
+    burst: int
+    lane: Literal["any", "message", "media"] = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    delivered: Literal["id", "watermark"] | None
+    read: Literal["id", "watermark"] | None
+    correlation: bool
+    """Whether the provider gives our correlation value back, in receipts or echoes."""
+    echoes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    text: TextLimit
+    media: Mapping[MediaKind, MediaRule]
+    choices: Mapping[Literal["buttons", "quick_replies", "list"], ChoiceRule]
+    receipts: Receipts
+    rates: tuple[RateRule, ...]
+    window: WindowRule | None = None
+    location: bool = False
+    contacts: bool = False
+    reply_to: bool = False
+    reactions: Literal["any", "fixed"] | None = None
+    reaction_emoji: tuple[str, ...] = ()
+    typing_seconds: float | None = None
+    """How long a typing sign stands; ``None``: the channel has none."""
+    typing_marks_read: bool = False
+    mark_read: bool = False
+    edit: bool = False
+    delete: bool = False
+    templates: bool = False
+    starts_conversations: bool = False
+    album: int = 1
+    """Files in one message."""
