@@ -1,8 +1,8 @@
 """The contract of an adapter, and of the HTTP client it is given. Small on purpose: one folder fulfils it.
 
 Parsing is pure and total: for any bytes it returns a list and never raises; what it does not know becomes
-``UnsupportedPart`` or ``UnsupportedEvent``. Sending is one HTTP exchange (an upload may precede it) and decides nothing:
-no retries, no waiting, no state.
+``UnsupportedPart`` or ``UnsupportedEvent``. Sending is one HTTP exchange (an upload may precede it) and decides
+nothing: no retries, no waiting, no state.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class HttpAnswer:
 class Upload:
     """One file of a multipart request."""
 
-    field: str
+    name: str
+    """Of the form field."""
     filename: str
     content_type: str
     data: bytes = field(repr=False)
@@ -142,7 +143,7 @@ class Adapter(Protocol):
     capabilities: Capabilities
 
     def plan(self, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
-        """Check against the capabilities and split. Raises ``ContentRefused``; afterwards nothing is refused by size."""
+        """Check against the capabilities and split. Raises ``ContentRefused``; later nothing is refused by size."""
         ...
 
     async def send(self, http: Http, account: Account, envelope: Envelope, file: OutboundFile | None) -> Accepted:

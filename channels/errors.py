@@ -19,7 +19,7 @@ class ChannelError(Exception):
 
 
 class ContentRefused(ChannelError):
-    """``limit`` names the capability that was exceeded (``text.maximum``), ``allowed`` its value, ``part`` the index."""
+    """``limit`` names the exceeded capability (``text.maximum``), ``allowed`` its value, ``part`` the index."""
 
     def __init__(self, code: str, reason: str, *, limit: str, allowed: int | str | None = None, part: int = 0) -> None:
         super().__init__(reason)

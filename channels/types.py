@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
 
 
@@ -24,8 +24,8 @@ JsonObject: TypeAlias = dict[str, JsonValue]
 class Address:
     """One way in which a provider names a person or a group.
 
-    ``kind`` is one of: ``whatsapp_phone`` (E.164 digits without ``+``), ``whatsapp_user`` (BSUID), ``whatsapp_username``
-    (lower case, no ``@``), ``whatsapp_group``, ``messenger_user`` (PSID), ``messenger_ref`` (user_ref),
+    ``kind`` is one of: ``whatsapp_phone`` (E.164 digits without ``+``), ``whatsapp_user`` (BSUID),
+    ``whatsapp_username`` (lower case, no ``@``), ``whatsapp_group``, ``messenger_user`` (PSID), ``messenger_ref`` (user_ref),
     ``instagram_user`` (IGSID), ``telegram_user``, ``telegram_chat`` (groups); a new adapter brings its own.
     ``scope`` is the provider account within which ``value`` is unique (the Page id of a PSID), or ``""`` where it is
     unique everywhere.
