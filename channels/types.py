@@ -25,8 +25,9 @@ class Address:
     """One way in which a provider names a person or a group.
 
     ``kind`` is one of: ``whatsapp_phone`` (E.164 digits without ``+``), ``whatsapp_user`` (BSUID),
-    ``whatsapp_username`` (lower case, no ``@``), ``whatsapp_group``, ``messenger_user`` (PSID), ``messenger_ref`` (user_ref),
-    ``instagram_user`` (IGSID), ``telegram_user``, ``telegram_chat`` (groups); a new adapter brings its own.
+    ``whatsapp_username`` (lower case, no ``@``), ``whatsapp_group``, ``messenger_user`` (PSID),
+    ``messenger_ref`` (user_ref), ``instagram_user`` (IGSID), ``telegram_user``, ``telegram_chat`` (groups);
+    a new adapter brings its own.
     ``scope`` is the provider account within which ``value`` is unique (the Page id of a PSID), or ``""`` where it is
     unique everywhere.
     """
