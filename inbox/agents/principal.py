@@ -1,0 +1,70 @@
+"""Who is calling, and the one rule for what they may see and do.
+
+The same ``sees`` answers for REST, socket, search, export and webhooks (P10); nobody else compares roles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from inbox.kernel.errors import Forbidden
+from inbox.kernel.eventlog import EVERYONE
+
+Role = Literal["admin", "supervisor", "agent", "bot"]
+Permission = Literal[
+    "conversations.read",
+    "conversations.write",
+    "messages.send",
+    "contacts.read",
+    "contacts.write",
+    "channels.read",
+    "channels.write",
+    "agents.read",
+    "agents.write",
+    "stream",
+]
+
+_READ_AND_TALK: frozenset[Permission] = frozenset(
+    {
+        "conversations.read",
+        "conversations.write",
+        "messages.send",
+        "contacts.read",
+        "contacts.write",
+        "channels.read",
+        "agents.read",
+        "stream",
+    }
+)
+PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    "admin": _READ_AND_TALK | {"channels.write", "agents.write"},
+    "supervisor": _READ_AND_TALK,
+    "agent": _READ_AND_TALK,
+    "bot": _READ_AND_TALK - {"contacts.write"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller. ``scopes`` empty: everything the role allows; otherwise only these permissions."""
+
+    workspace_id: UUID
+    agent_id: UUID
+    name: str
+    role: Role
+    token_id: UUID
+    scopes: frozenset[str] = frozenset()
+
+    def may(self, permission: Permission) -> bool:
+        return permission in PERMISSIONS[self.role] and (not self.scopes or permission in self.scopes)
+
+    def require(self, permission: Permission) -> None:
+        """Raises ``Forbidden`` that names the permission."""
+        if not self.may(permission):
+            raise Forbidden(f"this needs the permission {permission}", permission=permission)
+
+    def sees(self, audience: int) -> bool:
+        """Whether an event or row of this audience (``eventlog.EVERYONE``, ``SUPERVISORS``) is theirs to see."""
+        return audience == EVERYONE or self.role in ("admin", "supervisor")

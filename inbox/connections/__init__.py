@@ -1,0 +1,1 @@
+"""Connected provider apps (webhook endpoints) and channels (numbers, Pages, accounts, bots)."""

@@ -1,0 +1,1 @@
+"""The way out: dispatcher, gate, rate limits, attempts, reconciliation. See docs/delivery.md."""

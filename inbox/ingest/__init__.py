@@ -1,0 +1,1 @@
+"""The way in: webhook endpoint, raw deliveries, processor, quarantine. See docs/ingest.md."""

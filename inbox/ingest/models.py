@@ -1,0 +1,55 @@
+"""Raw deliveries, the work that is pending on them, quarantine, and events nobody understands yet."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, DateTime, Index, Integer, LargeBinary, Table, Text, func, text
+
+from inbox.kernel.schema import created, identifier, json_object, metadata, moment, reference, workspace_id
+
+raw_deliveries = Table(
+    "raw_deliveries",
+    metadata,
+    identifier(),
+    Column("received_at", DateTime(timezone=True), primary_key=True, server_default=func.now()),
+    reference("app_id"),
+    Column("body", LargeBinary, nullable=False),
+    postgresql_partition_by="RANGE (received_at)",
+)
+"""Accepted webhook bodies, exactly as they came (installation-wide: one body may speak of several workspaces)."""
+
+pending_deliveries = Table(
+    "pending_deliveries",
+    metadata,
+    identifier(),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    moment("leased_until", nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Index("ix_pending_deliveries_lease", "leased_until"),
+)
+"""One row per raw delivery that is not handled yet. The node that accepted it holds the first lease."""
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    identifier(),
+    reference("raw_id"),
+    moment("raw_received_at", nullable=False),
+    Column("item", Integer),
+    Column("reason", Text, nullable=False),
+    created(),
+    moment("released_at"),
+    Index("ix_quarantine_open", "created_at", postgresql_where=text("released_at IS NULL")),
+)
+"""Items that could not be stored, with the reason; ``inbox replay`` tries them again. ``item`` null: the whole body."""
+
+unsupported_events = Table(
+    "unsupported_events",
+    metadata,
+    workspace_id(),
+    identifier(),
+    reference("channel_id"),
+    Column("what", Text, nullable=False),
+    json_object("data", nullable=True),
+    moment("occurred_at"),
+    created(),
+)

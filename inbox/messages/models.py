@@ -1,0 +1,162 @@
+"""Messages, versions, reactions, deliveries, parked receipts."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from inbox.kernel.schema import created, identifier, json_object, metadata, moment, reference, workspace_id
+
+messages = Table(
+    "messages",
+    metadata,
+    workspace_id(),
+    identifier(),
+    reference("conversation_id"),
+    reference("channel_id"),
+    Column("number", BigInteger, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("author_kind", Text, nullable=False),
+    reference("author_id", nullable=True),
+    Column("author_name", Text),
+    Column("external_id", Text),
+    json_object("parts", default="[]"),
+    Column("status", Text),
+    moment("status_at"),
+    json_object("fault", nullable=True),
+    Column("reply_to_external_id", Text),
+    reference("reply_to_id", nullable=True),
+    Column("forwarded", Boolean, nullable=False, server_default=text("false")),
+    json_object("referral", nullable=True),
+    Column("album", Text),
+    Column("client_token", Text),
+    Column("fingerprint", LargeBinary),
+    Column("versions", Integer, nullable=False, server_default=text("1")),
+    moment("occurred_at", nullable=False),
+    created(),
+    moment("edited_at"),
+    moment("unsent_at"),
+    ForeignKeyConstraint(["workspace_id", "conversation_id"], ["conversations.workspace_id", "conversations.id"]),
+    CheckConstraint("direction IN ('in', 'out')", name="direction"),
+    CheckConstraint("author_kind IN ('contact', 'agent', 'bot', 'native_app', 'system')", name="author_kind"),
+    CheckConstraint(
+        "status IN ('queued', 'sending', 'sent', 'delivered', 'read', 'played', 'failed', 'uncertain', 'cancelled')",
+        name="status",
+    ),
+    CheckConstraint("(direction = 'in') = (status IS NULL)", name="status_of_outgoing"),
+    UniqueConstraint("workspace_id", "channel_id", "external_id"),
+    UniqueConstraint("workspace_id", "conversation_id", "number"),
+    Index(
+        "uq_messages_client_token",
+        "workspace_id",
+        "author_id",
+        "client_token",
+        unique=True,
+        postgresql_where=text("client_token IS NOT NULL"),
+    ),
+)
+"""``external_id`` is set on what the provider told us (inbound, and replies typed in its own app); the ids of our own
+sends stand on their deliveries. ``occurred_at`` is the provider's time, ``created_at`` ours."""
+
+message_versions = Table(
+    "message_versions",
+    metadata,
+    workspace_id(),
+    identifier("message_id"),
+    Column("version", Integer, primary_key=True),
+    json_object("parts", default="[]"),
+    moment("replaced_at", nullable=False),
+    ForeignKeyConstraint(["workspace_id", "message_id"], ["messages.workspace_id", "messages.id"], ondelete="CASCADE"),
+)
+"""What a message said before each edit; the current words stand on the message itself."""
+
+reactions = Table(
+    "reactions",
+    metadata,
+    workspace_id(),
+    identifier("message_id"),
+    Column("actor", Text, primary_key=True),
+    Column("emoji", Text, nullable=False),
+    moment("occurred_at", nullable=False),
+    ForeignKeyConstraint(["workspace_id", "message_id"], ["messages.workspace_id", "messages.id"], ondelete="CASCADE"),
+)
+"""``actor``: ``contact``, ``business``, or ``<address kind>:<value>`` of a member of a group."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    workspace_id(),
+    identifier(),
+    reference("message_id"),
+    reference("conversation_id"),
+    reference("channel_id"),
+    Column("ordinal", SmallInteger, nullable=False),
+    json_object("piece"),
+    Column("purpose", Text, nullable=False, server_default="reply"),
+    Column("epoch", BigInteger),
+    Column("priority", SmallInteger, nullable=False, server_default=text("0")),
+    Column("state", Text, nullable=False, server_default="queued"),
+    moment("due_at", nullable=False),
+    moment("expires_at"),
+    Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
+    moment("sending_since"),
+    Column("node", Text),
+    Column("external_id", Text),
+    json_object("fault", nullable=True),
+    moment("sent_at"),
+    moment("status_at"),
+    created(),
+    ForeignKeyConstraint(["workspace_id", "message_id"], ["messages.workspace_id", "messages.id"], ondelete="CASCADE"),
+    CheckConstraint(
+        "state IN ('queued', 'sending', 'sent', 'delivered', 'read', 'played', 'failed', 'uncertain', 'cancelled')",
+        name="state",
+    ),
+    UniqueConstraint("workspace_id", "message_id", "ordinal"),
+    UniqueConstraint("workspace_id", "channel_id", "external_id"),
+    Index(
+        "uq_deliveries_in_flight",
+        "workspace_id",
+        "conversation_id",
+        unique=True,
+        postgresql_where=text("state = 'sending'"),
+    ),
+    Index("ix_deliveries_due", "due_at", postgresql_where=text("state = 'queued'")),
+    Index(
+        "ix_deliveries_line",
+        "workspace_id",
+        "conversation_id",
+        "id",
+        postgresql_where=text("state IN ('queued', 'sending')"),
+    ),
+    Index("ix_deliveries_sending", "sending_since", postgresql_where=text("state = 'sending'")),
+    Index("ix_deliveries_watermark", "workspace_id", "conversation_id", "sent_at"),
+)
+"""One provider message. Its id is the correlation that the provider gives back. ``uq_deliveries_in_flight`` is the
+promise that one conversation has at most one request in the air, on whatever node."""
+
+parked_receipts = Table(
+    "parked_receipts",
+    metadata,
+    workspace_id(),
+    identifier("channel_id"),
+    Column("external_id", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    moment("occurred_at", nullable=False),
+    json_object("fault", nullable=True),
+    created("parked_at"),
+    Index("ix_parked_receipts_parked_at", "parked_at"),
+)
+"""Receipts that overtook our own record of the send; applied when the external id is recorded."""
