@@ -11,10 +11,10 @@ from itertools import pairwise
 from time import perf_counter, time
 
 import pytest
+from clock import START, FakeClock
 
 from inbox.kernel.clock import Clock, SystemClock
 from inbox.kernel.ids import Uuid7, new_id
-from tests.clock import START, FakeClock
 
 
 def test_has_version_variant_and_the_present_time() -> None:
