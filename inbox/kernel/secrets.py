@@ -246,7 +246,7 @@ class Passwords:
             return await asyncio.to_thread(_HASHER.hash, _as_bytes(password))
 
     async def verify(self, password: str, hashed: str | None) -> bool:
-        """Whether it matches. Pass `None` for an unknown user: the answer is no, after the same time as for any other."""
+        """Whether it matches. Pass `None` for an unknown user: the answer is no, in the same time as for any other."""
         async with self._slots:
             return await asyncio.to_thread(_verify, _as_bytes(password), hashed)
 
