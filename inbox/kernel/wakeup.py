@@ -71,7 +71,7 @@ class Wakeup:
         return unsubscribe
 
     def publish(self, topic: str, workspace_id: UUID | None = None) -> None:
-        """Wake the subscribers of this process now, and those of other nodes a few milliseconds later.
+        """Wake the subscribers of this process now, and those of other nodes within a few milliseconds.
 
         Call it in the event loop, after the commit.
         """
@@ -188,7 +188,6 @@ class Wakeup:
         self._own_backend = connection.get_server_pid()
         while True:
             await self._something.wait()
-            await asyncio.sleep(self._coalesce_seconds)
             self._something.clear()
             batch, self._pending = self._pending, {}
             payloads = [topic if workspace is None else f"{topic} {workspace}" for topic, workspace in batch]
@@ -200,6 +199,8 @@ class Wakeup:
                 self._pending = {**batch, **self._pending}
                 self._something.set()
                 raise
+            # The first goes out at once; what follows shortly after waits for company.
+            await asyncio.sleep(self._coalesce_seconds)
 
 
 def _check_topic(topic: str) -> None:

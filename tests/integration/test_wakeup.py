@@ -138,6 +138,21 @@ async def test_neighbours_are_joined(database_url: str) -> None:
             await watcher.close()
 
 
+async def test_the_first_goes_at_once_and_the_next_wait_for_company(database_url: str) -> None:
+    async with node(database_url, coalesce_seconds=0.5) as (one, _), node(database_url) as (_, theirs):
+        began = time.monotonic()
+        one.publish("events", ONE)
+        await until(lambda: len(theirs) == 1)
+        assert time.monotonic() - began < 0.4
+        one.publish("events", TWO)
+        await asyncio.sleep(0.05)
+        one.publish("events", TWO)
+        await until(lambda: len(theirs) == 2)
+        assert time.monotonic() - began >= 0.5
+        await asyncio.sleep(0.6)
+        assert len(theirs) == 2
+
+
 async def test_very_many_workspaces_become_the_topic_as_a_whole(database_url: str) -> None:
     async with node(database_url) as (one, _), node(database_url) as (_, theirs):
         for _ in range(2_500):
