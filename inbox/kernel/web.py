@@ -32,7 +32,7 @@ from inbox.kernel.operations import (
     post,
     put,
 )
-from inbox.kernel.payload import body_faults, faults_of, json_faults, model_faults, read_body, value_fault
+from inbox.kernel.payload import faults_of, json_faults, model_faults, pointer, read_body, validate_json, value_fault
 
 __all__ = [
     "Answer",
@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 Resolver = Callable[[Request], Awaitable[object]]
+MOST_PARAMETERS = 500
 
 
 def build_routes(groups: Sequence[object], inject: Mapping[object, Resolver] | None = None) -> list[BaseRoute]:
@@ -125,20 +126,7 @@ class Endpoint:
         query = self.operation.query
         if query is None and (not query_string or self.operation.takes_request):
             return
-        keys = query.keys if query else {}
-        sent: dict[str, str | list[str]] = {}
-        for key, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
-            repeatable = keys.get(key)
-            if repeatable is None:
-                faults.append(Fault(f"/query/{key[:80]}", "this operation has no such query parameter", "unknown"))
-            elif repeatable:
-                values = sent.setdefault(key, [])
-                assert isinstance(values, list)
-                values.append(value)
-            elif key in sent:
-                faults.append(Fault(f"/query/{key}", "this parameter may be given once", "repeated"))
-            else:
-                sent[key] = value
+        sent = _sort_query(query_string, query.keys if query else {}, faults)
         if query is None:
             return
         try:
@@ -187,10 +175,7 @@ class Endpoint:
             return
         if content_type is None:
             raise UnsupportedMediaType("the body needs the header Content-Type: application/json")
-        try:
-            arguments[body.name] = body.adapter.validator.validate_json(raw, strict=True)
-        except ValidationError as error:
-            raise Invalid(body_faults(error, raw)) from None
+        arguments[body.name] = validate_json(body.adapter, raw)
         if faults := json_faults(raw):
             raise Invalid(faults)
 
@@ -210,6 +195,29 @@ class Endpoint:
                 headers.append((b"content-type", self._content_type))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else content})
+
+
+def _sort_query(query_string: bytes, keys: Mapping[str, bool], faults: list[Fault]) -> dict[str, str | list[str]]:
+    """The query by name: a list where `keys` allows a name to be repeated, else its one value."""
+    sent: dict[str, str | list[str]] = {}
+    try:
+        pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+    except ValueError:
+        faults.append(Fault("/query", f"a query may hold {MOST_PARAMETERS} parameters", "too_long"))
+        return sent
+    for key, value in pairs:
+        repeatable = keys.get(key)
+        if repeatable is None:
+            faults.append(Fault(pointer("/query", [key]), "this operation has no such query parameter", "unknown"))
+        elif repeatable:
+            values = sent.setdefault(key, [])
+            assert isinstance(values, list)
+            values.append(value)
+        elif key in sent:
+            faults.append(Fault(pointer("/query", [key]), "this parameter may be given once", "repeated"))
+        else:
+            sent[key] = value
+    return sent
 
 
 def _require_json(content_type: str) -> None:

@@ -12,7 +12,16 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from inbox.kernel.operations import operations
 from inbox.kernel.web import Header, RequestBoundary, build_routes, get, post
-from tests.unit.kernel.sample_api import HELLO, TOKEN, BrokenRoutes, Caller, NoteRoutes, OpenRoutes, make_app
+from tests.unit.kernel.sample_api import (
+    HELLO,
+    TOKEN,
+    BrokenRoutes,
+    Caller,
+    NoteRoutes,
+    OpenRoutes,
+    SmallRoutes,
+    make_app,
+)
 
 JSON = {"Content-Type": "application/json"}
 
@@ -24,7 +33,7 @@ def notes() -> NoteRoutes:
 
 @pytest.fixture
 def client(notes: NoteRoutes) -> Iterator[TestClient]:
-    app = make_app(notes, OpenRoutes(), BrokenRoutes())
+    app = make_app(notes, OpenRoutes(), SmallRoutes(), BrokenRoutes())
     with TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         yield client
 
@@ -183,6 +192,8 @@ class TestQuery:
             ("from=%00", [("/query/from", "nul_character")]),
             ("after=%00", [("/query/after", "nul_character")]),
             ("after=!!", [("/query/after", "cursor")]),
+            ("colour=red&" * 501, [("/query", "too_long")]),
+            ("x/y=1", [("/query/x~1y", "unknown")]),
             ("x=1&limit=a", [("/query/x", "unknown"), ("/query/limit", "int_parsing")]),
         ],
     )
@@ -294,6 +305,25 @@ class TestBody:
     def test_what_only_looks_dangerous(self, client: TestClient, raw: bytes) -> None:
         assert client.post("/v1/notes", content=raw, headers=JSON).status_code == 201
 
+    @pytest.mark.parametrize(("literal", "weight"), [("5.0", 5), ("-2e3", -2000), ("0.0", 0)])
+    def test_whole_numbers_are_integers_however_written(self, client: TestClient, literal: str, weight: int) -> None:
+        raw = b'{"parts":[{"type":"text","text":"1.0"}],"extra":2.5,"weight":%s}' % literal.encode()
+        answer = client.post("/v1/notes", content=raw, headers=JSON).json()
+        assert (answer["weight"], answer["extra"], answer["parts"][0]["text"]) == (weight, 2.5, "1.0")
+
+    @pytest.mark.parametrize("literal", ["5.5", "1e300", "1e30", "9223372036854775808.0"])
+    def test_other_numbers_are_not(self, client: TestClient, literal: str) -> None:
+        raw = b'{"parts":[{"type":"text","text":"1"}],"weight":%s}' % literal.encode()
+        assert faults(client.post("/v1/notes", content=raw, headers=JSON)) == [("/body/weight", "int_type")]
+
+    def test_a_flood_of_faults_is_counted_not_listed(self, client: TestClient) -> None:
+        path = f"/v1/notes/{uuid4()}/labels/red/1"
+        response = client.put(path, json=[0] * 5_000, headers={"X-Reason": "1"})
+        assert faults(response) == [("/body", "too_many_faults")]
+        assert "5000" in response.text
+        response = client.put(path, json=["\0"] * 5_000, headers={"X-Reason": "1"})
+        assert len(faults(response)) == 100
+
     def test_values_are_never_repeated(self, client: TestClient) -> None:
         response = client.post("/v1/notes", json={"parts": [{"type": "text", "text": {"password": "hunter2"}}]})
         assert "hunter2" not in response.text
@@ -379,7 +409,7 @@ async def status_of(path: str, receive: object) -> int | None:
         "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
     }
-    await make_app(OpenRoutes())(scope, receive, send)  # type: ignore[arg-type]
+    await make_app(SmallRoutes())(scope, receive, send)  # type: ignore[arg-type]
     return sent[0]["status"] if sent else None
 
 
@@ -510,7 +540,6 @@ def test_operations_are_read_in_order_of_definition() -> None:
         "note.label",
         "note.snapshot",
         "health.health",
-        "open.small",
         "open.word",
         "open.maybe",
     ]
