@@ -52,7 +52,7 @@ identities = Table(
     ForeignKeyConstraint(["workspace_id", "contact_id"], ["contacts.workspace_id", "contacts.id"]),
     Index("ix_identities_contact", "workspace_id", "contact_id"),
 )
-"""``provider``: the kind of channel that knows this identity. ``unreachable``: null, or why nothing can be sent there."""
+"""``provider``: the kind of channel that knows this identity. ``unreachable``: null, or why nothing can be sent."""
 
 addresses = Table(
     "addresses",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table, Text, UniqueConstraint, Uuid
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, LargeBinary, Table, Text, UniqueConstraint, Uuid
 
 from inbox.kernel.schema import created, identifier, json_object, metadata, moment, reference, workspace_id
 
@@ -15,7 +15,7 @@ provider_apps = Table(
     Column("name", Text, nullable=False),
     Column("endpoint_key", Text, nullable=False, unique=True),
     Column("account_id", Text),
-    Column("secrets", Text, nullable=False),
+    Column("secrets", LargeBinary, nullable=False),
     created(),
     ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], ondelete="CASCADE"),
 )
@@ -34,7 +34,7 @@ channels = Table(
     Column("kind", Text, nullable=False),
     Column("account_id", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("token", Text, nullable=False),
+    Column("token", LargeBinary, nullable=False),
     Column("api_base", Text),
     json_object("options"),
     Column("state", Text, nullable=False, server_default="enabled"),

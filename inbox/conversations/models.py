@@ -33,10 +33,13 @@ conversations = Table(
     Column("last_inbound_number", BigInteger, nullable=False, server_default=text("0")),
     Column("inbound_count", BigInteger, nullable=False, server_default=text("0")),
     moment("last_message_at"),
+    created("active_at"),
     Column("last_message_preview", Text),
     Column("last_message_direction", Text),
     moment("window_opened_at"),
     moment("window_closed_at"),
+    moment("delivered_up_to"),
+    moment("read_up_to"),
     Column("epoch", BigInteger, nullable=False, server_default=text("1")),
     Column("version", Integer, nullable=False, server_default=text("1")),
     created(),
@@ -49,12 +52,14 @@ conversations = Table(
     CheckConstraint("last_message_direction IN ('in', 'out')", name="direction"),
     UniqueConstraint("workspace_id", "channel_id", "identity_id"),
     Index("ix_conversations_contact", "workspace_id", "contact_id"),
-    Index("ix_conversations_recent", "workspace_id", "status", text("last_message_at DESC"), "id"),
+    Index("ix_conversations_active", "workspace_id", text("active_at DESC"), text("id DESC")),
 )
-"""``last_number`` numbers the messages densely in the order of their acceptance; the row lock serialises writers.
+"""``active_at`` orders the inbox: the acceptance of the last message, or the creation. ``last_number`` numbers the
+messages densely in the order of their acceptance; the row lock serialises writers.
 
 ``window_opened_at`` is the provider's time of the last event that (re)starts the messaging window, ``window_closed_at``
-our record that the provider refused although our clock said open. ``epoch`` is the lease epoch of the responder (P9).
+our record that the provider refused although our clock said open. ``delivered_up_to`` and ``read_up_to`` keep watermark
+receipts for sends whose own record is not there yet. ``epoch`` is the lease epoch of the responder (P9).
 """
 
 reading_positions = Table(

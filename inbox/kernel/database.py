@@ -37,7 +37,12 @@ GONE = (
 )
 """The database cannot take the work now: not the caller's fault, and worth another try later."""
 
-CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+class Contended(Exception):
+    """Another transaction got there first. Run the transaction again: it will find what the other one wrote."""
+
+
+CONTENDED = (Contended, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
 class DatabaseUnavailable(Unavailable):
@@ -137,12 +142,14 @@ class Database:
         """Commit when the block ends, roll back when it raises. Raises ``DatabaseUnavailable``."""
         unit: UnitOfWork | None = None
         stored: list[StoredEvent] = []
-        async with self._connection() as connection:
-            async with connection.transaction(isolation=isolation, readonly=readonly):
-                unit = UnitOfWork(connection)
-                yield unit
-                if unit._events:
-                    stored = await self._event_log.append(connection, unit._events)
+        async with (
+            self._connection() as connection,
+            connection.transaction(isolation=isolation, readonly=readonly),
+        ):
+            unit = UnitOfWork(connection)
+            yield unit
+            if unit._events:
+                stored = await self._event_log.append(connection, unit._events)
         if stored:
             self._event_log.committed(stored)
         for callback in unit._after_commit:
@@ -159,7 +166,7 @@ class Database:
             yield connection
 
     async def retrying(self, work: Callable[[UnitOfWork], Awaitable[T]], *, attempts: int = 5) -> T:
-        """Run ``work`` in a transaction, again when PostgreSQL broke a deadlock. ``work`` must have no other effects."""
+        """Run ``work`` in a transaction, again when others got in the way. ``work`` must have no other effects."""
         for attempt in range(1, attempts + 1):
             try:
                 async with self.transaction() as unit:

@@ -1,0 +1,48 @@
+"""What the log says about contacts. Each event carries the whole contact, so that a client needs no further request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+
+from contacts.schemas import ContactView
+from inbox.kernel.eventlog import Event
+
+
+@dataclass(frozen=True, slots=True)
+class ContactCreated:
+    contact: ContactView
+
+
+@dataclass(frozen=True, slots=True)
+class ContactUpdated:
+    contact: ContactView
+
+
+@dataclass(frozen=True, slots=True)
+class ContactMerged:
+    """``merged`` was found to be the same person as ``contact`` and leads there from now on."""
+
+    contact: ContactView
+    merged: UUID
+
+
+EVENTS: dict[str, type] = {
+    "contact.created": ContactCreated,
+    "contact.updated": ContactUpdated,
+    "contact.merged": ContactMerged,
+}
+
+
+def created(workspace_id: UUID, contact: ContactView) -> Event:
+    return Event(workspace_id, "contact.created", orjson.dumps(ContactCreated(contact)))
+
+
+def updated(workspace_id: UUID, contact: ContactView) -> Event:
+    return Event(workspace_id, "contact.updated", orjson.dumps(ContactUpdated(contact)))
+
+
+def merged(workspace_id: UUID, contact: ContactView, other: UUID) -> Event:
+    return Event(workspace_id, "contact.merged", orjson.dumps(ContactMerged(contact, other)))

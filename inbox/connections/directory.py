@@ -1,0 +1,118 @@
+"""Connected channels and apps, ready for use: unsealed, and cached for a few seconds.
+
+The cache only saves reads. Whatever must not be late (a channel that was disabled) is decided from its row, in the
+transaction that acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import orjson
+
+from channels.adapter import Adapter, WebhookSecrets
+from channels.types import Account
+from inbox.connections import repository as rows
+from inbox.connections.repository import AppRow, ChannelRow
+from inbox.kernel.cache import ExpiringCache
+from inbox.kernel.database import Database
+from inbox.kernel.errors import NotFound
+from inbox.kernel.secrets import SecretBox
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    workspace_id: UUID
+    id: UUID
+    app_id: UUID
+    kind: str
+    name: str
+    state: str
+    account: Account
+    adapter: Adapter = field(repr=False)
+
+    @property
+    def window_hours(self) -> int | None:
+        window = self.adapter.capabilities.window
+        return None if window is None else window.hours
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderApp:
+    """``account_id`` is the app's own account where its webhooks name none (Telegram)."""
+
+    id: UUID
+    provider: str
+    account_id: str | None
+    secrets: WebhookSecrets
+
+
+class ChannelUnknown(NotFound):
+    code = "channel_not_found"
+
+
+class Directory:
+    def __init__(self, database: Database, box: SecretBox, adapters: Mapping[str, Adapter], graph_version: str) -> None:
+        self._database = database
+        self._box = box
+        self._adapters = adapters
+        self._graph_version = graph_version
+        self._apps: ExpiringCache[str, ProviderApp] = ExpiringCache(fresh=10, unknown=2)
+        self._accounts: ExpiringCache[tuple[UUID, str], Channel] = ExpiringCache(fresh=10, unknown=2)
+        self._channels: ExpiringCache[tuple[UUID, UUID], Channel] = ExpiringCache(fresh=10, unknown=2)
+
+    def forget(self) -> None:
+        """Something about channels or apps changed, here or on another node."""
+        self._apps.clear()
+        self._accounts.clear()
+        self._channels.clear()
+
+    async def find_app(self, provider: str, endpoint_key: str) -> ProviderApp | None:
+        async def read() -> ProviderApp | None:
+            async with self._database.session() as connection:
+                row = await rows.find_app(connection, endpoint_key)
+            return None if row is None else self.unseal_app(row)
+
+        app = await self._apps.get(endpoint_key, read)
+        return app if app is not None and app.provider == provider else None
+
+    async def find_account(self, app_id: UUID, account_id: str) -> Channel | None:
+        """The channel of a provider account, if it is connected through this app."""
+
+        async def read() -> Channel | None:
+            async with self._database.session() as connection:
+                row = await rows.find_account(connection, app_id, account_id)
+            return None if row is None else self.unseal_channel(row)
+
+        return await self._accounts.get((app_id, account_id), read)
+
+    async def get(self, workspace_id: UUID, channel_id: UUID) -> Channel:
+        """Raises ``ChannelUnknown``."""
+
+        async def read() -> Channel | None:
+            async with self._database.session() as connection:
+                row = await rows.find_channel(connection, workspace_id, channel_id)
+            return None if row is None else self.unseal_channel(row)
+
+        channel = await self._channels.get((workspace_id, channel_id), read)
+        if channel is None:
+            raise ChannelUnknown("this workspace has no such channel")
+        return channel
+
+    def unseal_app(self, row: AppRow) -> ProviderApp:
+        secrets = orjson.loads(self._box.open(row.secrets, table="provider_apps", row=row.id, column="secrets"))
+        return ProviderApp(
+            row.id,
+            row.provider,
+            row.account_id,
+            WebhookSecrets(signing=tuple(secrets["signing"]), verify_token=secrets.get("verify_token")),
+        )
+
+    def unseal_channel(self, row: ChannelRow) -> Channel:
+        token = self._box.open(row.token, table="channels", row=row.id, column="token").decode()
+        account = Account(row.kind, row.account_id, token, row.api_base, self._graph_version, row.options)
+        return Channel(
+            row.workspace_id, row.id, row.app_id, row.kind, row.name, row.state, account, self._adapters[row.kind]
+        )

@@ -1,0 +1,57 @@
+"""What the log says about messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from inbox.conversations.schemas import ConversationView
+from inbox.kernel.eventlog import Event
+from inbox.messages.schemas import FaultView, MessageStatus, MessageView
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCreated:
+    """A message came in or was queued; ``conversation`` is how its thread stands with it."""
+
+    message: MessageView
+    conversation: ConversationView
+
+
+@dataclass(frozen=True, slots=True)
+class MessageUpdated:
+    """Edited, unsent, reacted to, or found to be the answer to a message that is known only now."""
+
+    message: MessageView
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStatusChanged:
+    message_id: UUID
+    conversation_id: UUID
+    status: MessageStatus
+    status_at: datetime | None
+    fault: FaultView | None
+
+
+EVENTS: dict[str, type] = {
+    "message.created": MessageCreated,
+    "message.updated": MessageUpdated,
+    "message.status": MessageStatusChanged,
+}
+
+
+def created(workspace_id: UUID, message: MessageView, conversation: ConversationView) -> Event:
+    payload = orjson.dumps(MessageCreated(message, conversation))
+    return Event(workspace_id, "message.created", payload, conversation.id)
+
+
+def updated(workspace_id: UUID, message: MessageView) -> Event:
+    return Event(workspace_id, "message.updated", orjson.dumps(MessageUpdated(message)), message.conversation_id)
+
+
+def status_changed(workspace_id: UUID, change: MessageStatusChanged) -> Event:
+    return Event(workspace_id, "message.status", orjson.dumps(change), change.conversation_id)

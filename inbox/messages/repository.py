@@ -1,0 +1,290 @@
+"""All SQL about messages, their versions and reactions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from inbox.kernel.database import UnitOfWork
+from inbox.messages.schemas import AuthorView, FaultView, MessageView, ReactionView
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalRef:
+    """What stands behind a provider's id: a message it told us of, or one of our deliveries."""
+
+    channel_id: UUID
+    external_id: str
+    message_id: UUID
+    conversation_id: UUID
+    delivery_id: UUID | None
+
+
+@dataclass(slots=True)
+class NewMessage:
+    """A row to insert. ``parts`` and ``referral`` are encoded JSON."""
+
+    id: UUID
+    conversation_id: UUID
+    channel_id: UUID
+    number: int
+    direction: str
+    author_kind: str
+    author_id: UUID | None
+    author_name: str | None
+    external_id: str | None
+    parts: bytes
+    status: str | None
+    reply_to_external_id: str | None
+    reply_to_id: UUID | None
+    forwarded: bool
+    referral: bytes | None
+    album: str | None
+    occurred_at: datetime
+    created_at: datetime
+
+
+async def find_external(
+    unit: UnitOfWork, workspace_id: UUID, ids: Sequence[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], ExternalRef]:
+    """Look up (channel, external id) pairs among messages and deliveries."""
+    if not ids:
+        return {}
+    found = await unit.fetch(
+        """
+        SELECT m.channel_id, m.external_id, m.id, m.conversation_id, NULL::uuid
+        FROM unnest($2::uuid[], $3::text[]) AS w (channel_id, external_id)
+        JOIN messages m ON m.workspace_id = $1 AND m.channel_id = w.channel_id AND m.external_id = w.external_id
+        UNION ALL
+        SELECT d.channel_id, d.external_id, d.message_id, d.conversation_id, d.id
+        FROM unnest($2::uuid[], $3::text[]) AS w (channel_id, external_id)
+        JOIN deliveries d ON d.workspace_id = $1 AND d.channel_id = w.channel_id AND d.external_id = w.external_id
+        """,
+        workspace_id,
+        [channel_id for channel_id, _ in ids],
+        [external_id for _, external_id in ids],
+    )
+    return {(row[0], row[1]): ExternalRef(*row) for row in found}
+
+
+async def insert_many(unit: UnitOfWork, workspace_id: UUID, new: Sequence[NewMessage]) -> int:
+    """How many were inserted; fewer than given when another transaction stored the same external id meanwhile."""
+    inserted = await unit.execute(
+        """
+        INSERT INTO messages (workspace_id, id, conversation_id, channel_id, number, direction, author_kind, author_id,
+            author_name, external_id, parts, status, reply_to_external_id, reply_to_id, forwarded, referral, album,
+            occurred_at, created_at)
+        SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::uuid[],
+            $9::text[], $10::text[], $11::jsonb[], $12::text[], $13::text[], $14::uuid[], $15::bool[], $16::jsonb[],
+            $17::text[], $18::timestamptz[], $19::timestamptz[])
+        ON CONFLICT (workspace_id, channel_id, external_id) DO NOTHING
+        """,
+        workspace_id,
+        [m.id for m in new],
+        [m.conversation_id for m in new],
+        [m.channel_id for m in new],
+        [m.number for m in new],
+        [m.direction for m in new],
+        [m.author_kind for m in new],
+        [m.author_id for m in new],
+        [m.author_name for m in new],
+        [m.external_id for m in new],
+        [m.parts for m in new],
+        [m.status for m in new],
+        [m.reply_to_external_id for m in new],
+        [m.reply_to_id for m in new],
+        [m.forwarded for m in new],
+        [m.referral for m in new],
+        [m.album for m in new],
+        [m.occurred_at for m in new],
+        [m.created_at for m in new],
+    )
+    return int(inserted.rpartition(" ")[2])
+
+
+async def find(unit: UnitOfWork, workspace_id: UUID, message_id: UUID, *, lock: bool = False) -> MessageView | None:
+    row = await unit.fetchrow(
+        f"SELECT {COLUMNS} FROM messages m WHERE m.workspace_id = $1 AND m.id = $2{' FOR UPDATE' if lock else ''}",
+        workspace_id,
+        message_id,
+    )
+    return None if row is None else view(row)
+
+
+async def page(
+    unit: UnitOfWork,
+    workspace_id: UUID,
+    conversation_id: UUID,
+    *,
+    before: int | None,
+    after: int | None,
+    limit: int,
+) -> list[MessageView]:
+    """Oldest first: the ``limit`` messages right after ``after``, or else the newest ones below ``before``."""
+    if after is not None:
+        found = await unit.fetch(
+            f"""SELECT {COLUMNS} FROM messages m WHERE m.workspace_id = $1 AND m.conversation_id = $2 AND m.number > $3
+                ORDER BY m.number LIMIT $4""",
+            workspace_id,
+            conversation_id,
+            after,
+            limit,
+        )
+        return [view(row) for row in found]
+    found = await unit.fetch(
+        f"""SELECT {COLUMNS} FROM messages m WHERE m.workspace_id = $1 AND m.conversation_id = $2
+            AND ($3::bigint IS NULL OR m.number < $3) ORDER BY m.number DESC LIMIT $4""",
+        workspace_id,
+        conversation_id,
+        before,
+        limit,
+    )
+    return [view(row) for row in reversed(found)]
+
+
+async def replace_parts(
+    unit: UnitOfWork, workspace_id: UUID, message_id: UUID, parts: bytes, edited_at: datetime
+) -> MessageView | None:
+    """A new version; the words before it are kept. ``None`` when nothing differs, or the message was unsent."""
+    row = await unit.fetchrow(
+        f"""
+        WITH old AS (
+            SELECT id, parts, versions FROM messages
+            WHERE workspace_id = $1 AND id = $2 AND parts <> $3::jsonb AND unsent_at IS NULL FOR UPDATE
+        ), kept AS (
+            INSERT INTO message_versions (workspace_id, message_id, version, parts, replaced_at)
+            SELECT $1, id, versions, parts, $4 FROM old
+        )
+        UPDATE messages m SET parts = $3::jsonb, versions = m.versions + 1, edited_at = $4 FROM old
+        WHERE m.workspace_id = $1 AND m.id = old.id RETURNING {COLUMNS}
+        """,
+        workspace_id,
+        message_id,
+        parts,
+        edited_at,
+    )
+    return None if row is None else view(row)
+
+
+async def unsend(unit: UnitOfWork, workspace_id: UUID, message_id: UUID, at: datetime) -> MessageView | None:
+    """Remove the content, of earlier versions too, and leave the mark. ``None`` when it was unsent before."""
+    await unit.execute(
+        "DELETE FROM message_versions WHERE workspace_id = $1 AND message_id = $2", workspace_id, message_id
+    )
+    row = await unit.fetchrow(
+        f"""UPDATE messages m SET parts = '[]', referral = NULL, unsent_at = $3
+            WHERE m.workspace_id = $1 AND m.id = $2 AND m.unsent_at IS NULL RETURNING {COLUMNS}""",
+        workspace_id,
+        message_id,
+        at,
+    )
+    return None if row is None else view(row)
+
+
+async def react(
+    unit: UnitOfWork, workspace_id: UUID, message_id: UUID, actor: str, emoji: str | None, at: datetime
+) -> bool:
+    """Whether that changed anything. An older reaction than the stored one changes nothing (webhooks are unordered)."""
+    if emoji is None:
+        row = await unit.fetchrow(
+            """DELETE FROM reactions WHERE workspace_id = $1 AND message_id = $2 AND actor = $3 AND occurred_at <= $4
+               RETURNING 1""",
+            workspace_id,
+            message_id,
+            actor,
+            at,
+        )
+    else:
+        row = await unit.fetchrow(
+            """
+            INSERT INTO reactions AS r (workspace_id, message_id, actor, emoji, occurred_at) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (workspace_id, message_id, actor) DO UPDATE SET emoji = $4, occurred_at = $5
+            WHERE r.occurred_at <= $5 AND r.emoji <> $4 RETURNING 1
+            """,
+            workspace_id,
+            message_id,
+            actor,
+            emoji,
+            at,
+        )
+    return row is not None
+
+
+async def move_thread(unit: UnitOfWork, workspace_id: UUID, source: UUID, target: UUID) -> int:
+    """Append the messages and deliveries of one conversation to another, renumbered by acceptance in all.
+
+    Returns the last number of the target.
+    """
+    await unit.execute(
+        """UPDATE messages SET number = -number WHERE workspace_id = $1 AND conversation_id = ANY($2)""",
+        workspace_id,
+        [source, target],
+    )
+    last = await unit.fetchval(
+        """
+        WITH renumbered AS (
+            SELECT id, row_number() OVER (ORDER BY created_at, id) AS number FROM messages
+            WHERE workspace_id = $1 AND conversation_id = ANY($2)
+        ), moved AS (
+            UPDATE messages m SET conversation_id = $3, number = r.number FROM renumbered r
+            WHERE m.workspace_id = $1 AND m.id = r.id RETURNING r.number
+        )
+        SELECT coalesce(max(number), 0) FROM moved
+        """,
+        workspace_id,
+        [source, target],
+        target,
+    )
+    await unit.execute(
+        "UPDATE deliveries SET conversation_id = $3 WHERE workspace_id = $1 AND conversation_id = $2",
+        workspace_id,
+        source,
+        target,
+    )
+    return int(last)
+
+
+COLUMNS = """m.id, m.conversation_id, m.channel_id, m.number, m.direction, m.author_kind, m.author_id, m.author_name,
+    m.parts, m.status, m.status_at, m.fault, m.reply_to_id, m.forwarded, m.referral, m.album,
+    (SELECT jsonb_agg(jsonb_build_array(r.actor, r.emoji) ORDER BY r.actor) FROM reactions r
+     WHERE r.workspace_id = m.workspace_id AND r.message_id = m.id),
+    m.client_token, m.versions, m.occurred_at, m.created_at, m.edited_at, m.unsent_at"""
+
+
+def view(row: asyncpg.Record) -> MessageView:
+    return MessageView(
+        id=row[0],
+        conversation_id=row[1],
+        channel_id=row[2],
+        number=row[3],
+        direction=row[4],
+        author=AuthorView(row[5], row[6], row[7]),
+        parts=row[8],
+        status=row[9],
+        status_at=row[10],
+        fault=fault_view(row[11]),
+        reply_to_id=row[12],
+        forwarded=row[13],
+        referral=row[14],
+        album=row[15],
+        reactions=[ReactionView(actor, emoji) for actor, emoji in row[16] or ()],
+        client_token=row[17],
+        versions=row[18],
+        occurred_at=row[19],
+        created_at=row[20],
+        edited_at=row[21],
+        unsent_at=row[22],
+    )
+
+
+def fault_view(stored: dict[str, Any] | None) -> FaultView | None:
+    if stored is None:
+        return None
+    return FaultView(
+        stored["code"], stored["reason"], stored.get("provider_code"), bool(stored.get("retryable", False))
+    )
