@@ -1,0 +1,1 @@
+"""Telegram bots over the Bot API (channel facts, section 4)."""
