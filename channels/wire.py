@@ -132,11 +132,24 @@ def as_text(value: JsonValue, most: int | None = None) -> str | None:
     return value if most is None or len(value) <= most else value[:most]
 
 
+def as_id(value: JsonValue, most: int = 512) -> str | None:
+    """An identifier; one that is too long to be one is ``None``, since cut short it would name something else."""
+    if not isinstance(value, str):
+        return as_text(value)
+    return value if 0 < len(value) <= most else None
+
+
+def as_link(value: JsonValue) -> str | None:
+    """A link; cut short it would lead nowhere, so one beyond all reason is ``None``."""
+    return as_id(value, 8 * LONG) if isinstance(value, str) else None
+
+
 def as_number(value: JsonValue) -> float | None:
     """A finite number, also out of a string."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    if isinstance(value, str) and len(value) > 40:
+    if isinstance(value, str):
+        if len(value) > 40:
+            return None
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         number = float(value)

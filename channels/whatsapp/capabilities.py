@@ -1,0 +1,58 @@
+"""What WhatsApp allows, as data. Source: channel facts, sections 1.3 to 1.5."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from channels.capabilities import Capabilities, ChoiceRule, MediaRule, RateRule, Receipts, TextLimit, WindowRule
+
+MEGABYTE: Final = 1024 * 1024
+
+CAPTION: Final = TextLimit(1024)
+HEADER: Final = TextLimit(60)
+FOOTER: Final = TextLimit(60)
+LIST_LABEL: Final = TextLimit(20)
+SECTION_TITLE: Final = TextLimit(24)
+
+_BUTTONS: Final = ChoiceRule(maximum=3, title=TextLimit(20), text=TextLimit(1024), payload=TextLimit(256), links=True)
+
+CAPABILITIES: Final = Capabilities(
+    text=TextLimit(4096),
+    media={
+        "image": MediaRule(5 * MEGABYTE, ("image/jpeg", "image/png"), caption=CAPTION),
+        "video": MediaRule(16 * MEGABYTE, ("video/mp4", "video/3gpp"), caption=CAPTION),
+        "audio": MediaRule(16 * MEGABYTE, ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg")),
+        "voice": MediaRule(16 * MEGABYTE, ("audio/ogg",)),
+        "document": MediaRule(100 * MEGABYTE, caption=CAPTION),
+        "sticker": MediaRule(500 * 1024, ("image/webp",)),
+    },
+    choices={
+        "buttons": _BUTTONS,
+        # WhatsApp has no replies above the keyboard; reply buttons are the same thing in another place.
+        "quick_replies": ChoiceRule(maximum=3, title=TextLimit(20), text=TextLimit(1024), payload=TextLimit(256)),
+        "list": ChoiceRule(
+            maximum=10,
+            title=TextLimit(24),
+            text=TextLimit(4096),
+            payload=TextLimit(200),
+            description=TextLimit(72),
+            sections=10,
+        ),
+    },
+    receipts=Receipts(delivered="id", read="id", correlation=True, echoes=True),
+    rates=(
+        # The throughput every number starts with; numbers that were upgraded reach 1000, coexisting ones 20.
+        RateRule("channel", count=80, seconds=1, burst=80),
+        RateRule("recipient", count=1, seconds=6, burst=45),
+    ),
+    window=WindowRule(hours=24, templates_outside=True),
+    location=True,
+    contacts=True,
+    reply_to=True,
+    reactions="any",
+    typing_seconds=25,
+    typing_marks_read=True,
+    mark_read=True,
+    templates=True,
+    starts_conversations=True,
+)
