@@ -211,7 +211,7 @@ class OpenRoutes:
         """Answer a word as text."""
         return PlainTextResponse(word)
 
-    @get("/v1/maybe")
+    @get("/v1/maybe", also={304: "The caller has it."}, headers={"ETag": "Names this state."})
     async def maybe(self, if_none_match: Annotated[str | None, Header()] = None) -> Answer[dict[str, int] | None]:
         """Answer 304 when the caller has it."""
         if if_none_match == '"1"':
