@@ -47,8 +47,8 @@ class Thread:
 
 COLUMNS = """v.id, v.channel_id, v.identity_id, v.contact_id, v.status, v.assignee_id, v.priority, v.last_number,
     v.last_inbound_number, v.inbound_count, v.last_message_at, v.active_at, v.last_message_preview,
-    v.last_message_direction, v.window_opened_at, v.window_closed_at, v.delivered_up_to, v.read_up_to, v.epoch, v.version, v.created_at,
-    v.updated_at"""
+    v.last_message_direction, v.window_opened_at, v.window_closed_at, v.delivered_up_to, v.read_up_to, v.epoch,
+    v.version, v.created_at, v.updated_at"""
 
 
 def thread(row: asyncpg.Record) -> Thread:
@@ -286,6 +286,14 @@ async def set_reading_position(
         number,
     )
     return row is not None
+
+
+async def is_agent(unit: UnitOfWork, workspace_id: UUID, agent_id: UUID) -> bool:
+    """Whether somebody can be made the assignee."""
+    found = await unit.fetchval(
+        "SELECT 1 FROM agents WHERE workspace_id = $1 AND id = $2 AND disabled_at IS NULL", workspace_id, agent_id
+    )
+    return found is not None
 
 
 def view(thread: Thread, window_hours: int | None) -> ConversationView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, DateTime, Index, Integer, LargeBinary, Table, Text, func, text
 
-from inbox.kernel.schema import created, identifier, json_object, metadata, moment, reference, workspace_id
+from inbox.kernel.schema import created, identifier, metadata, moment, reference
 
 raw_deliveries = Table(
     "raw_deliveries",
@@ -41,15 +41,3 @@ quarantine = Table(
     Index("ix_quarantine_open", "created_at", postgresql_where=text("released_at IS NULL")),
 )
 """Items that could not be stored, with the reason; ``inbox replay`` tries them again. ``item`` null: the whole body."""
-
-unsupported_events = Table(
-    "unsupported_events",
-    metadata,
-    workspace_id(),
-    identifier(),
-    reference("channel_id"),
-    Column("what", Text, nullable=False),
-    json_object("data", nullable=True),
-    moment("occurred_at"),
-    created(),
-)

@@ -115,6 +115,7 @@ deliveries = Table(
     moment("sending_since"),
     Column("node", Text),
     Column("external_id", Text),
+    Column("inferred", Boolean, nullable=False, server_default=text("false")),
     json_object("fault", nullable=True),
     moment("sent_at"),
     moment("status_at"),
@@ -144,8 +145,9 @@ deliveries = Table(
     Index("ix_deliveries_sending", "sending_since", postgresql_where=text("state = 'sending'")),
     Index("ix_deliveries_watermark", "workspace_id", "conversation_id", "sent_at"),
 )
-"""One provider message. Its id is the correlation that the provider gives back. ``uq_deliveries_in_flight`` is the
-promise that one conversation has at most one request in the air, on whatever node."""
+"""One provider message. Its id is the correlation that the provider gives back. ``inferred``: the external id was
+concluded from an echo of the same words. ``uq_deliveries_in_flight`` is the promise that one conversation has at most
+one request in the air, on whatever node."""
 
 parked_receipts = Table(
     "parked_receipts",
@@ -160,3 +162,16 @@ parked_receipts = Table(
     Index("ix_parked_receipts_parked_at", "parked_at"),
 )
 """Receipts that overtook our own record of the send; applied when the external id is recorded."""
+
+unsupported_events = Table(
+    "unsupported_events",
+    metadata,
+    workspace_id(),
+    identifier(),
+    reference("channel_id"),
+    Column("what", Text, nullable=False),
+    json_object("data", nullable=True),
+    moment("occurred_at"),
+    created(),
+)
+"""What providers told us that is no message, and that nothing reads yet: kept, and visible."""

@@ -10,7 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
+from channels.types import JsonValue
 from inbox.kernel.database import UnitOfWork
+from inbox.kernel.ids import new_id
 from inbox.messages.schemas import AuthorView, FaultView, MessageView, ReactionView
 
 
@@ -215,26 +217,38 @@ async def react(
     return row is not None
 
 
-async def move_thread(unit: UnitOfWork, workspace_id: UUID, source: UUID, target: UUID) -> int:
+async def keep_unsupported(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, what: str, data: JsonValue) -> None:
+    """An event that nobody taught us yet, or that only tells about the channel."""
+    await unit.execute(
+        "INSERT INTO unsupported_events (workspace_id, id, channel_id, what, data) VALUES ($1, $2, $3, $4, $5)",
+        workspace_id,
+        new_id(),
+        channel_id,
+        what,
+        data,
+    )
+
+
+async def move_thread(unit: UnitOfWork, workspace_id: UUID, source: UUID, target: UUID) -> tuple[int, int]:
     """Append the messages and deliveries of one conversation to another, renumbered by acceptance in all.
 
-    Returns the last number of the target.
+    Returns the last number of the target, and the last one of an inbound message.
     """
     await unit.execute(
         """UPDATE messages SET number = -number WHERE workspace_id = $1 AND conversation_id = ANY($2)""",
         workspace_id,
         [source, target],
     )
-    last = await unit.fetchval(
+    last = await unit.fetchrow(
         """
         WITH renumbered AS (
             SELECT id, row_number() OVER (ORDER BY created_at, id) AS number FROM messages
             WHERE workspace_id = $1 AND conversation_id = ANY($2)
         ), moved AS (
             UPDATE messages m SET conversation_id = $3, number = r.number FROM renumbered r
-            WHERE m.workspace_id = $1 AND m.id = r.id RETURNING r.number
+            WHERE m.workspace_id = $1 AND m.id = r.id RETURNING r.number, m.direction
         )
-        SELECT coalesce(max(number), 0) FROM moved
+        SELECT coalesce(max(number), 0), coalesce(max(number) FILTER (WHERE direction = 'in'), 0) FROM moved
         """,
         workspace_id,
         [source, target],
@@ -246,7 +260,8 @@ async def move_thread(unit: UnitOfWork, workspace_id: UUID, source: UUID, target
         source,
         target,
     )
-    return int(last)
+    assert last is not None
+    return last[0], last[1]
 
 
 COLUMNS = """m.id, m.conversation_id, m.channel_id, m.number, m.direction, m.author_kind, m.author_id, m.author_name,

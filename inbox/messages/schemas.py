@@ -38,7 +38,7 @@ StoredPart = Annotated[
             "type": "object",
             "required": ["type"],
             "properties": {"type": {"type": "string", "examples": ["text", "image", "location", "unsupported"]}},
-            "description": "A typed part; `type` says which. A type that a client does not know is shown as unsupported.",
+            "description": "A typed part; `type` says which. Show a type you do not know as unsupported.",
             "examples": [{"type": "text", "text": "Hello", "entities": []}],
         }
     ),

@@ -1,0 +1,214 @@
+"""Opening threads and changing their state. Whoever writes to a conversation holds its row lock until the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from contacts import repository as contact_rows
+from contacts.service import ContactUnknown
+from inbox.agents.principal import Principal
+from inbox.connections.directory import Directory
+from inbox.conversations import events
+from inbox.conversations import repository as rows
+from inbox.conversations.repository import Thread
+from inbox.conversations.schemas import (
+    ConversationDetail,
+    ConversationPage,
+    ConversationPatch,
+    ConversationQuery,
+    ConversationView,
+    ReadOut,
+)
+from inbox.kernel.database import Contended, Database, UnitOfWork
+from inbox.kernel.errors import Fault, Invalid, NotFound, PreconditionFailed
+from inbox.kernel.eventlog import EventLog
+from inbox.kernel.ids import new_id
+from inbox.kernel.pages import decode_cursor, encode_cursor
+
+PREVIEW_LENGTH = 120
+
+
+class ConversationUnknown(NotFound):
+    code = "conversation_not_found"
+
+
+class VersionChanged(PreconditionFailed):
+    code = "version_changed"
+
+
+class Conversations:
+    def __init__(self, database: Database, event_log: EventLog, directory: Directory) -> None:
+        self._database = database
+        self._event_log = event_log
+        self._directory = directory
+
+    async def view(self, workspace_id: UUID, thread: Thread) -> ConversationView:
+        channel = await self._directory.get(workspace_id, thread.channel_id)
+        return rows.view(thread, channel.window_hours)
+
+    # --- inside the transactions of others ----------------------------------------------------------------------------
+
+    async def open_for(
+        self,
+        unit: UnitOfWork,
+        workspace_id: UUID,
+        wanted: Iterable[tuple[UUID, UUID, UUID]],
+        ids: Iterable[UUID] = (),
+    ) -> list[Thread]:
+        """Lock the conversations of these (channel, identity, contact) and of these ids, making those that are missing.
+
+        Raises ``Contended`` when another transaction made one meanwhile.
+        """
+        contact_of = {(channel_id, identity_id): contact_id for channel_id, identity_id, contact_id in wanted}
+        threads = await rows.lock_many(unit, workspace_id, list(contact_of), list(ids)) if contact_of or ids else []
+        there = {(thread.channel_id, thread.identity_id) for thread in threads}
+        new = sorted(
+            (channel_id, identity_id, contact_id)
+            for (channel_id, identity_id), contact_id in contact_of.items()
+            if (channel_id, identity_id) not in there
+        )
+        if new:
+            made = await rows.insert_many(unit, workspace_id, [(new_id(), *key) for key in new])
+            if len(made) != len(new):
+                raise Contended("a conversation was opened by another transaction")
+            for thread in made:
+                thread.fresh = True
+            threads += made
+        return threads
+
+    async def save(self, unit: UnitOfWork, workspace_id: UUID, threads: Sequence[Thread]) -> None:
+        """Write the changed threads back. Their events are the business of whoever changed them."""
+        changed = [thread for thread in threads if thread.changed]
+        if changed:
+            await rows.write_back(unit, workspace_id, changed)
+
+    async def record_created(self, unit: UnitOfWork, workspace_id: UUID, thread: Thread) -> None:
+        if thread.fresh:
+            thread.fresh = False
+            unit.record(events.created(workspace_id, await self.view(workspace_id, thread)))
+
+    # --- what agents do -----------------------------------------------------------------------------------------------
+
+    async def access(self, unit: UnitOfWork, caller: Principal, conversation_id: UUID, *, lock: bool = False) -> Thread:
+        """The conversation, if the caller may see it. Raises ``ConversationUnknown``."""
+        if lock:
+            found = await rows.lock_many(unit, caller.workspace_id, [], [conversation_id])
+            thread = found[0] if found else None
+        else:
+            thread = await rows.find(unit, caller.workspace_id, conversation_id)
+        if thread is None:
+            raise ConversationUnknown("there is no such conversation")
+        return thread
+
+    async def list(self, caller: Principal, query: ConversationQuery) -> ConversationPage:
+        workspace_id = caller.workspace_id
+        after = None if query.after is None else decode_cursor(query.after, tuple[datetime, UUID])
+        async with self._database.snapshot() as unit:
+            state = await self._event_log.state(unit.connection, workspace_id)
+            threads = await rows.page(
+                unit,
+                workspace_id,
+                statuses=query.status,
+                channel_id=query.channel_id,
+                contact_id=query.contact_id,
+                assignee_id=query.assignee_id,
+                after=after,
+                limit=query.limit + 1,
+            )
+            page = threads[: query.limit]
+            people = await contact_rows.views(unit, workspace_id, sorted({thread.contact_id for thread in page}))
+            unread = await rows.unread(unit, workspace_id, caller.agent_id, [thread.id for thread in page])
+        following = None
+        if len(threads) > query.limit:
+            following = encode_cursor(page[-1].active_at, page[-1].id)
+        return ConversationPage(
+            epoch=state.epoch,
+            position=state.head,
+            items=[await self.view(workspace_id, thread) for thread in page],
+            contacts=people,
+            unread={str(conversation_id): count for conversation_id, count in unread.items()},
+            next=following,
+        )
+
+    async def read(self, caller: Principal, conversation_id: UUID) -> ConversationDetail:
+        async with self._database.snapshot() as unit:
+            state = await self._event_log.state(unit.connection, caller.workspace_id)
+            thread = await self.access(unit, caller, conversation_id)
+            contact = await contact_rows.find(unit, caller.workspace_id, thread.contact_id)
+            unread = await rows.unread(unit, caller.workspace_id, caller.agent_id, [thread.id])
+        if contact is None:
+            raise ContactUnknown("there is no such contact")
+        return ConversationDetail(
+            epoch=state.epoch,
+            position=state.head,
+            conversation=await self.view(caller.workspace_id, thread),
+            contact=contact,
+            unread=unread.get(thread.id, 0),
+        )
+
+    async def change(
+        self, caller: Principal, conversation_id: UUID, patch: ConversationPatch, *, version: int | None
+    ) -> ConversationView:
+        """Status, assignee, priority. ``version``: refuse when the conversation has changed since."""
+        async with self._database.transaction() as unit:
+            thread = await self.access(unit, caller, conversation_id, lock=True)
+            if version is not None and version != thread.version:
+                raise VersionChanged("the conversation has changed since you read it", version=thread.version)
+            given = patch.model_fields_set
+            before = (thread.status, thread.assignee_id, thread.priority)
+            if "status" in given and patch.status is not None:
+                thread.status = patch.status
+            if "assignee_id" in given:
+                wanted = patch.assignee_id
+                if wanted is not None and not await rows.is_agent(unit, caller.workspace_id, wanted):
+                    raise Invalid([Fault("/body/assignee_id", "there is no such agent in this workspace")])
+                thread.assignee_id = wanted
+            if "priority" in given and patch.priority is not None:
+                thread.priority = patch.priority
+            if before != (thread.status, thread.assignee_id, thread.priority):
+                touch(thread, datetime.now(UTC))
+                await self.save(unit, caller.workspace_id, [thread])
+                unit.record(events.updated(caller.workspace_id, await self.view(caller.workspace_id, thread)))
+        return await self.view(caller.workspace_id, thread)
+
+    async def mark_read(self, caller: Principal, conversation_id: UUID, number: int) -> tuple[ReadOut, bool]:
+        """Move the caller's reading position, forwards or backwards. Also tells whether it moved."""
+        async with self._database.transaction() as unit:
+            thread = await self.access(unit, caller, conversation_id, lock=True)
+            number = min(number, thread.last_number)
+            moved = await rows.set_reading_position(unit, caller.workspace_id, conversation_id, caller.agent_id, number)
+            if moved:
+                unit.record(events.read(caller.workspace_id, conversation_id, caller.agent_id, number))
+            unread = await rows.unread(unit, caller.workspace_id, caller.agent_id, [conversation_id])
+        return ReadOut(number, unread.get(conversation_id, 0)), moved
+
+
+def touch(thread: Thread, at: datetime) -> None:
+    thread.changed = True
+    thread.version += 1
+    thread.updated_at = at
+
+
+def note_message(thread: Thread, *, direction: str, preview: str, at: datetime) -> int:
+    """Give the next number to a message of this thread, and let the thread show it. Returns the number."""
+    thread.last_number += 1
+    thread.last_message_at = at
+    thread.active_at = at
+    thread.last_message_preview = preview[:PREVIEW_LENGTH]
+    thread.last_message_direction = direction
+    if direction == "in":
+        thread.last_inbound_number = thread.last_number
+        thread.inbound_count += 1
+        if thread.status in ("closed", "snoozed"):
+            thread.status = "open"
+    touch(thread, at)
+    return thread.last_number
+
+
+def open_window(thread: Thread, occurred_at: datetime) -> None:
+    """An opening event of the customer, by the provider's time; late ones do not move the window back."""
+    if thread.window_opened_at is None or occurred_at > thread.window_opened_at:
+        thread.window_opened_at = occurred_at
+        thread.changed = True

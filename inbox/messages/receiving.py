@@ -1,0 +1,295 @@
+"""Storing what came in, a batch at a time and set-based.
+
+Invariant: running the same items again changes nothing (P2). ``UNIQUE (channel, external id)`` decides what is new; the
+row locks of the conversations, taken in the order of their ids, serialise writers; whatever another transaction did
+meanwhile shows as ``Contended`` and the caller runs the whole transaction again.
+
+Order of locks: addresses, identities, conversations, messages, and the log's counter last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+import orjson
+
+from channels.types import (
+    ChannelNotice,
+    IdentityChanged,
+    Inbound,
+    MessageEdited,
+    MessageReceived,
+    MessageUnsent,
+    Person,
+    PreferenceChanged,
+    ReachabilityChanged,
+    ReactionChanged,
+    StatusReported,
+    StatusUpTo,
+    UnsupportedEvent,
+)
+from contacts.resolution import Resolution, Resolver, Sighting
+from inbox.connections.directory import Channel
+from inbox.conversations import repository as thread_rows
+from inbox.conversations.repository import Thread
+from inbox.conversations.service import Conversations, note_message, open_window
+from inbox.kernel.database import Contended, UnitOfWork
+from inbox.kernel.ids import new_id
+from inbox.messages import events, reconciliation
+from inbox.messages import repository as rows
+from inbox.messages.preview import preview_of
+from inbox.messages.repository import ExternalRef, NewMessage
+from inbox.messages.revisions import Revisions
+from inbox.messages.schemas import AuthorView, MessageView
+from inbox.messages.statuses import StatusChange, advance, advance_up_to, refresh_messages
+
+I = TypeVar("I")  # noqa: E741
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One parsed item with the channel that it belongs to, and when we accepted it."""
+
+    channel: Channel
+    inbound: Inbound
+    accepted_at: datetime
+
+
+class TargetUnknown(Exception):
+    """An edit, unsend or reaction for a message that is not here (yet): worth another try a little later."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    unit: UnitOfWork
+    workspace_id: UUID
+    items: Sequence[Item]
+    people: dict[int, Resolution] = field(default_factory=dict)
+    """By index of the item."""
+    known: dict[tuple[UUID, str], ExternalRef] = field(default_factory=dict)
+    threads: dict[tuple[UUID, UUID], Thread] = field(default_factory=dict)
+    by_id: dict[UUID, Thread] = field(default_factory=dict)
+    new: list[NewMessage] = field(default_factory=list)
+
+
+class Receiver:
+    def __init__(self, resolver: Resolver, conversations: Conversations) -> None:
+        self._resolver = resolver
+        self._conversations = conversations
+        self._revisions = Revisions()
+
+    async def receive(self, unit: UnitOfWork, workspace_id: UUID, items: Sequence[Item]) -> None:
+        """Store the items of one workspace, in order. Raises ``Contended``, ``TargetUnknown``."""
+        batch = _Batch(unit, workspace_id, items)
+        await self._resolve(batch)
+        batch.known = await rows.find_external(unit, workspace_id, _external_ids(items))
+        await self._lock(batch)
+        for index, item in enumerate(items):
+            if isinstance(item.inbound, MessageReceived):
+                await self._message(batch, index, item, item.inbound)
+        if batch.new and await rows.insert_many(unit, workspace_id, batch.new) != len(batch.new):
+            raise Contended("a message was stored by another transaction")
+        await self._revise(batch)
+        await self._receipts(batch)
+        await self._conversations.save(unit, workspace_id, list(batch.by_id.values()))
+
+    async def _resolve(self, batch: _Batch) -> None:
+        sightings, indices = [], []
+        for index, item in enumerate(batch.items):
+            sighting = _sighting(item)
+            if sighting is not None:
+                sightings.append(sighting)
+                indices.append(index)
+        resolved = await self._resolver.resolve(batch.unit, batch.workspace_id, sightings)
+        batch.people = {
+            index: resolution for index, resolution in zip(indices, resolved, strict=True) if resolution is not None
+        }
+
+    async def _lock(self, batch: _Batch) -> None:
+        wanted: dict[tuple[UUID, UUID], UUID] = {}
+        ids: set[UUID] = set()
+        for index, item in enumerate(batch.items):
+            inbound, person = item.inbound, batch.people.get(index)
+            if isinstance(inbound, MessageReceived):
+                if person is not None and (item.channel.id, inbound.external_id) not in batch.known:
+                    wanted[item.channel.id, person.identity_id] = person.contact_id
+            elif isinstance(inbound, StatusReported | MessageEdited | MessageUnsent | ReactionChanged):
+                if ref := batch.known.get((item.channel.id, inbound.external_id)):
+                    ids.add(ref.conversation_id)
+            elif isinstance(inbound, StatusUpTo) and person is not None:
+                existing = await thread_rows.of_identities(batch.unit, batch.workspace_id, [person.identity_id])
+                ids |= {thread.id for thread in existing if thread.channel_id == item.channel.id}
+        triples = [(channel_id, identity_id, contact_id) for (channel_id, identity_id), contact_id in wanted.items()]
+        for thread in await self._conversations.open_for(batch.unit, batch.workspace_id, triples, ids):
+            batch.threads[thread.channel_id, thread.identity_id] = thread
+            batch.by_id[thread.id] = thread
+        if not ids <= batch.by_id.keys():
+            raise Contended("a conversation was joined by another transaction")
+
+    async def _message(self, batch: _Batch, index: int, item: Item, inbound: MessageReceived) -> None:
+        key = (item.channel.id, inbound.external_id)
+        person = batch.people.get(index)
+        if key in batch.known or person is None:
+            return
+        thread = batch.threads[item.channel.id, person.identity_id]
+        if inbound.echo is not None and await reconciliation.recognise_echo(
+            batch.unit, batch.workspace_id, thread, inbound
+        ):
+            return
+        message = self._new_message(batch, item, inbound, thread)
+        batch.new.append(message)
+        batch.known[key] = ExternalRef(item.channel.id, inbound.external_id, message.id, thread.id, None)
+        await self._conversations.record_created(batch.unit, batch.workspace_id, thread)
+        conversation = thread_rows.view(thread, item.channel.window_hours)
+        batch.unit.record(events.created(batch.workspace_id, _view(message), conversation))
+
+    def _new_message(self, batch: _Batch, item: Item, inbound: MessageReceived, thread: Thread) -> NewMessage:
+        outgoing = inbound.echo is not None
+        direction = "out" if outgoing else "in"
+        number = note_message(thread, direction=direction, preview=preview_of(inbound.parts), at=item.accepted_at)
+        if inbound.opens_window and not outgoing:
+            open_window(thread, inbound.occurred_at)
+        if outgoing:
+            thread.epoch += 1
+        quoted = batch.known.get((item.channel.id, inbound.reply_to)) if inbound.reply_to else None
+        author = inbound.author or inbound.peer
+        return NewMessage(
+            id=new_id(),
+            conversation_id=thread.id,
+            channel_id=item.channel.id,
+            number=number,
+            direction=direction,
+            author_kind="native_app" if outgoing else "contact",
+            author_id=None,
+            author_name=None if outgoing else author.name or author.username,
+            external_id=inbound.external_id,
+            parts=orjson.dumps(inbound.parts),
+            status="sent" if outgoing else None,
+            reply_to_external_id=inbound.reply_to,
+            reply_to_id=None if quoted is None else quoted.message_id,
+            forwarded=inbound.forwarded,
+            referral=None if inbound.referral is None else orjson.dumps(inbound.referral),
+            album=inbound.album,
+            occurred_at=inbound.occurred_at,
+            created_at=item.accepted_at,
+        )
+
+    async def _revise(self, batch: _Batch) -> None:
+        """Edits, unsends, reactions and words about reachability: one by one, for they are few."""
+        for index, item in enumerate(batch.items):
+            inbound, person = item.inbound, batch.people.get(index)
+            unit, workspace_id = batch.unit, batch.workspace_id
+            if isinstance(inbound, MessageEdited | MessageUnsent | ReactionChanged):
+                ref = batch.known.get((item.channel.id, inbound.external_id))
+                if ref is None:
+                    raise TargetUnknown("the message that this refers to is not here")
+                await self._revisions.apply(unit, workspace_id, ref.message_id, inbound)
+                thread = batch.by_id.get(ref.conversation_id)
+                if isinstance(inbound, ReactionChanged) and inbound.opens_window and thread is not None:
+                    open_window(thread, inbound.occurred_at)
+            elif isinstance(inbound, ReachabilityChanged) and person is not None:
+                await self._revisions.reachability(unit, workspace_id, person.identity_id, inbound)
+            elif isinstance(inbound, PreferenceChanged) and person is not None:
+                await self._revisions.preference(unit, workspace_id, person.identity_id, inbound)
+            elif isinstance(inbound, ChannelNotice):
+                await rows.keep_unsupported(unit, workspace_id, item.channel.id, inbound.topic, inbound.data)
+            elif isinstance(inbound, UnsupportedEvent):
+                await rows.keep_unsupported(unit, workspace_id, item.channel.id, inbound.what, inbound.data)
+
+    async def _receipts(self, batch: _Batch) -> None:
+        unit, workspace_id = batch.unit, batch.workspace_id
+        changes: list[StatusChange] = []
+        early: list[tuple[UUID, StatusReported]] = []
+        concerned: set[UUID] = set()
+        for index, item in enumerate(batch.items):
+            inbound = item.inbound
+            if isinstance(inbound, StatusReported):
+                ref = batch.known.get((item.channel.id, inbound.external_id))
+                if ref is None:
+                    early.append((item.channel.id, inbound))
+                elif ref.delivery_id is not None:
+                    at = inbound.occurred_at
+                    changes.append(StatusChange(ref.delivery_id, inbound.status, at, inbound.fault))
+            elif isinstance(inbound, StatusUpTo) and (person := batch.people.get(index)) is not None:
+                thread = batch.threads.get((item.channel.id, person.identity_id))
+                if thread is not None:
+                    _remember_watermark(thread, inbound)
+                    concerned.update(
+                        await advance_up_to(
+                            unit, workspace_id, thread.id, inbound.status, inbound.watermark, inbound.occurred_at
+                        )
+                    )
+        if early:
+            concerned.update(await reconciliation.claim_or_park(unit, workspace_id, early))
+        concerned.update(await advance(unit, workspace_id, changes))
+        await refresh_messages(unit, workspace_id, sorted(concerned))
+
+
+def _sighting(item: Item) -> Sighting | None:
+    """Whom the item speaks of. Receipts do not make strangers into contacts."""
+    inbound = item.inbound
+    match inbound:
+        case MessageReceived(peer=person) | ReactionChanged(peer=person):
+            return Sighting(item.channel.kind, person)
+        case ReachabilityChanged(peer=person) | PreferenceChanged(peer=person) | StatusUpTo(peer=person):
+            return Sighting(item.channel.kind, person, creates=False)
+        case StatusReported(peer=Person() as person) if len(person.addresses) > 1:
+            return Sighting(item.channel.kind, person, creates=False)
+        case IdentityChanged(old=old, new=new):
+            return Sighting(item.channel.kind, Person(addresses=(*old, *new)), creates=False)
+        case _:
+            return None
+
+
+def _external_ids(items: Sequence[Item]) -> list[tuple[UUID, str]]:
+    wanted: dict[tuple[UUID, str], None] = {}
+    for item in items:
+        inbound = item.inbound
+        if isinstance(inbound, MessageReceived | StatusReported | MessageEdited | MessageUnsent | ReactionChanged):
+            wanted[item.channel.id, inbound.external_id] = None
+        if isinstance(inbound, MessageReceived) and inbound.reply_to:
+            wanted[item.channel.id, inbound.reply_to] = None
+    return list(wanted)
+
+
+def _remember_watermark(thread: Thread, inbound: StatusUpTo) -> None:
+    """Kept on the conversation, for sends that are in the air and will be recorded only after this."""
+    known = thread.read_up_to if inbound.status == "read" else thread.delivered_up_to
+    if known is not None and known >= inbound.watermark:
+        return
+    if inbound.status == "read":
+        thread.read_up_to = inbound.watermark
+    else:
+        thread.delivered_up_to = inbound.watermark
+    thread.changed = True
+
+
+def _view(message: NewMessage) -> MessageView:
+    """As it will be read back, without reading it back. Encoded parts go into the event as they are."""
+    return MessageView(
+        id=message.id,
+        conversation_id=message.conversation_id,
+        channel_id=message.channel_id,
+        number=message.number,
+        direction=message.direction,  # type: ignore[arg-type]
+        author=AuthorView(message.author_kind, message.author_id, message.author_name),  # type: ignore[arg-type]
+        parts=orjson.Fragment(message.parts),  # type: ignore[arg-type]
+        status=message.status,  # type: ignore[arg-type]
+        status_at=None,
+        fault=None,
+        reply_to_id=message.reply_to_id,
+        forwarded=message.forwarded,
+        referral=None if message.referral is None else orjson.Fragment(message.referral),  # type: ignore[arg-type]
+        album=message.album,
+        reactions=[],
+        client_token=None,
+        versions=1,
+        occurred_at=message.occurred_at,
+        created_at=message.created_at,
+        edited_at=None,
+        unsent_at=None,
+    )
