@@ -1,0 +1,1 @@
+"""Facebook Messenger: Page conversations through the Messenger Platform (channel facts, section 2)."""
