@@ -131,10 +131,11 @@ def fault_of(reply: Reply, *, token: str, group: bool = False, repeatable: bool 
     if moved_to is not None:
         reason = "The group became a supergroup with another id."
         fault = Fault("recipient_unavailable", reason, retryable=True, moved_to=str(moved_to))
-    said = as_text(reply.body.get("description"), _LONGEST_QUOTE)
+    said = as_text(reply.body.get("description"))
     if fault.code in ("parameter_invalid", "unknown_error") and said:
+        # Struck out before it is cut, or half a token would stand at the end.
         words = said.replace(token, "[token]") if token else said
-        fault = replace(fault, reason=f"{fault.reason} Telegram says: {words}")
+        fault = replace(fault, reason=f"{fault.reason} Telegram says: {words[:_LONGEST_QUOTE]}")
     return replace(fault, provider_code=str(code))
 
 

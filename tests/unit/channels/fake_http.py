@@ -1,6 +1,6 @@
 """The adapters' HTTP client without a network: queued answers out, recorded requests in.
 
-A request that nobody queued an answer for fails the test, and ``assert_used_up`` fails it for an answer nobody asked for.
+A request without a queued answer fails the test; ``assert_used_up`` fails it for an answer nobody asked for.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Request:
     files: tuple[Upload, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FakeStream:
     status: int
     headers: Mapping[str, str]

@@ -1,0 +1,353 @@
+"""What goes out: calls as the Bot API wants them, and refusals that name the limit (channel facts 4.3, 4.4)."""
+
+from __future__ import annotations
+
+import pytest
+import regex
+
+from channels.errors import ContentRefused
+from channels.telegram.adapter import TelegramAdapter
+from channels.telegram.capabilities import REACTIONS
+from channels.types import (
+    Choice,
+    ChoiceSection,
+    ContactCard,
+    Entity,
+    JsonObject,
+    MediaKind,
+    OutboundChoices,
+    OutboundContacts,
+    OutboundLocation,
+    OutboundMedia,
+    OutboundPart,
+    OutboundReaction,
+    OutboundTemplate,
+    OutboundText,
+    Piece,
+)
+
+MEGABYTE = 1024 * 1024
+
+
+def plan(*parts: OutboundPart) -> tuple[Piece, ...]:
+    return TelegramAdapter().plan(parts)
+
+
+def params(piece: Piece) -> JsonObject:
+    inner = piece.payload["params"]
+    assert isinstance(inner, dict)
+    return inner
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def buttons(*choices: Choice, style: str = "buttons", **fields: object) -> OutboundChoices:
+    return OutboundChoices(style, "Pick", (ChoiceSection(choices),), **fields)  # type: ignore[arg-type]
+
+
+CARD = ContactCard("Bo Li", ("+12025550123", "+12025550124"), vcard="BEGIN:VCARD\nEND:VCARD")
+CALLS: list[tuple[str, OutboundPart, JsonObject]] = [
+    ("text", OutboundText("Hi"), {"method": "sendMessage", "params": {"text": "Hi"}}),
+    (
+        "text without a preview",
+        OutboundText("a.test", preview_links=False),
+        {"method": "sendMessage", "params": {"text": "a.test", "link_preview_options": {"is_disabled": True}}},
+    ),
+    (
+        "markup stays text",
+        OutboundText("<b>_*[x]("),
+        {"method": "sendMessage", "params": {"text": "<b>_*[x]("}},
+    ),
+    (
+        "entities behind an emoji, in UTF-16",
+        OutboundText(
+            "👋 bold #tag here",
+            (Entity("bold", 2, 4), Entity("hashtag", 7, 4), Entity("link", 12, 4, "https://a.test")),
+        ),
+        {
+            "method": "sendMessage",
+            "params": {
+                "text": "👋 bold #tag here",
+                "entities": [
+                    {"type": "bold", "offset": 3, "length": 4},
+                    {"type": "text_link", "url": "https://a.test", "offset": 13, "length": 4},
+                ],
+            },
+        },
+    ),
+    (
+        "a mention and an emoji of its own",
+        OutboundText("Bo X", (Entity("mention", 0, 2, "tg://user?id=43"), Entity("custom_emoji", 3, 1, "tg://emoji?id=5"))),
+        {
+            "method": "sendMessage",
+            "params": {
+                "text": "Bo X",
+                "entities": [
+                    {"type": "text_mention", "user": {"id": 43}, "offset": 0, "length": 2},
+                    {"type": "custom_emoji", "custom_emoji_id": "5", "offset": 3, "length": 1},
+                ],
+            },
+        },
+    ),
+    (
+        "a photo by link",
+        OutboundMedia("image", url="https://a.test/p.jpg", caption="Look"),
+        {"method": "sendPhoto", "params": {"photo": "https://a.test/p.jpg", "caption": "Look"}},
+    ),
+    (
+        "a stored document",
+        OutboundMedia("document", media_id="m1", mime_type="application/pdf"),
+        {"method": "sendDocument", "params": {}, "file": "document"},
+    ),
+    (
+        "a voice note with a codec in its type",
+        OutboundMedia("voice", media_id="m1", mime_type="audio/ogg; codecs=opus"),
+        {"method": "sendVoice", "params": {}, "file": "voice"},
+    ),
+    (
+        "a place",
+        OutboundLocation(52.5, 13.4),
+        {"method": "sendLocation", "params": {"latitude": 52.5, "longitude": 13.4}},
+    ),
+    (
+        "a venue without an address",
+        OutboundLocation(52.5, 13.4, "Cafe"),
+        {"method": "sendVenue", "params": {"latitude": 52.5, "longitude": 13.4, "title": "Cafe", "address": "Cafe"}},
+    ),
+    (
+        "a contact",
+        OutboundContacts((CARD,)),
+        {
+            "method": "sendContact",
+            "params": {"phone_number": "+12025550123", "first_name": "Bo Li", "vcard": "BEGIN:VCARD\nEND:VCARD"},
+        },
+    ),
+    (
+        "a reaction with a variation selector",
+        OutboundReaction("42:9", "❤️"),
+        {"method": "setMessageReaction", "params": {"message_id": 9, "reaction": [{"type": "emoji", "emoji": "❤"}]}},
+    ),
+    (
+        "a reaction taken back",
+        OutboundReaction("42:9", None),
+        {"method": "setMessageReaction", "params": {"message_id": 9, "reaction": []}},
+    ),
+    (
+        "buttons",
+        buttons(Choice("Yes", "y"), Choice("Site", url="https://a.test"), Choice("No")),
+        {
+            "method": "sendMessage",
+            "params": {
+                "text": "Pick",
+                "reply_markup": {
+                    "inline_keyboard": [
+                        [{"text": "Yes", "callback_data": "y"}],
+                        [{"text": "Site", "url": "https://a.test"}],
+                        [{"text": "No", "callback_data": "No"}],
+                    ]
+                },
+            },
+        },
+    ),
+    (
+        "quick replies",
+        buttons(Choice("Yes", "y"), Choice("No", "n"), style="quick_replies"),
+        {
+            "method": "sendMessage",
+            "params": {
+                "text": "Pick",
+                "reply_markup": {
+                    "keyboard": [[{"text": "Yes"}], [{"text": "No"}]],
+                    "one_time_keyboard": True,
+                    "resize_keyboard": True,
+                },
+            },
+        },
+    ),
+    (
+        "a list says in the text what buttons cannot",
+        OutboundChoices(
+            "list",
+            "Pick",
+            (ChoiceSection((Choice("Tea", "t", description="green"),), "Hot"), ChoiceSection((Choice("Cola", "c"),))),
+            header="Menu",
+            footer="Thanks",
+        ),
+        {
+            "method": "sendMessage",
+            "params": {
+                "text": "Menu\n\nPick\n\nHot\nTea: green\n\nThanks",
+                "entities": [{"type": "bold", "offset": 0, "length": 4}],
+                "reply_markup": {
+                    "inline_keyboard": [
+                        [{"text": "Tea", "callback_data": "t"}],
+                        [{"text": "Cola", "callback_data": "c"}],
+                    ]
+                },
+            },
+        },
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "part", "payload"), CALLS, ids=[label for label, _, _ in CALLS])
+def test_each_kind_becomes_its_call(label: str, part: OutboundPart, payload: JsonObject) -> None:
+    [piece] = plan(part)
+    assert piece.payload == payload
+
+
+LIMITS: list[tuple[str, OutboundPart, str, str, int | str | None]] = [
+    ("blank text", OutboundText(" \n "), "text_empty", "text.minimum", None),
+    (
+        "a photo of 11 MB", OutboundMedia("image", media_id="m", size=11 * MEGABYTE),
+        "media_too_large", "media.image.max_bytes", 10 * MEGABYTE,
+    ),
+    (
+        "a linked photo of 6 MB", OutboundMedia("image", url="https://a.test", size=6 * MEGABYTE),
+        "media_too_large", "media.image.max_bytes_by_link", 5 * MEGABYTE,
+    ),
+    (
+        "a video of 51 MB", OutboundMedia("video", media_id="m", size=51 * MEGABYTE),
+        "media_too_large", "media.video.max_bytes", 50 * MEGABYTE,
+    ),
+    (
+        "a linked video note", OutboundMedia("video_note", url="https://a.test"),
+        "media_link_unsupported", "media.video_note.max_bytes_by_link", 0,
+    ),
+    (
+        "a photo of another type", OutboundMedia("image", media_id="m", mime_type="image/tiff"),
+        "media_type_unsupported", "media.image.mime_types", "image/jpeg, image/png, image/webp",
+    ),
+    ("no file at all", OutboundMedia("image"), "media_missing", "media.image", None),
+    (
+        "a caption of 1025 units", OutboundMedia("image", media_id="m", caption="😀" * 512 + "x"),
+        "caption_too_long", "media.image.caption", 1024,
+    ),
+    (
+        "a caption on a sticker", OutboundMedia("sticker", media_id="m", caption="x"),
+        "caption_too_long", "media.sticker.caption", 0,
+    ),
+    (
+        "a payload of 65 bytes", buttons(Choice("Yes", "ä" * 32 + "x")),
+        "choice_payload", "choices.buttons.payload", 64,
+    ),
+    ("a button without words", buttons(Choice(" ", "y")), "choice_title", "choices.buttons.title", 256),
+    (
+        "a link among quick replies", buttons(Choice("Site", url="https://a.test"), style="quick_replies"),
+        "choice_link", "choices.quick_replies.links", None,
+    ),
+    (
+        "101 buttons", buttons(*[Choice(f"{n}") for n in range(101)]),
+        "too_many_choices", "choices.buttons.maximum", 100,
+    ),
+    ("no button", buttons(), "choices_empty", "choices.buttons.minimum", None),
+    ("a contact without a phone", OutboundContacts((ContactCard("Bo"),)), "contact_without_phone", "contacts", None),
+    ("no contact", OutboundContacts(()), "content_empty", "contacts", None),
+    ("a place off the map", OutboundLocation(91, 0), "location_invalid", "location", None),
+    ("a place that is no number", OutboundLocation(float("nan"), 0), "location_invalid", "location", None),
+    (
+        "an emoji that is not offered", OutboundReaction("42:9", "🦖"),
+        "reaction_unsupported", "reaction_emoji", " ".join(REACTIONS),
+    ),
+    ("a reaction to a tap", OutboundReaction("callback:4382", "👍"), "target_invalid", "reactions", None),
+    ("a reaction in a business chat", OutboundReaction("c1:42:9", "👍"), "target_invalid", "reactions", None),
+    ("a template", OutboundTemplate("hello", "en"), "templates_unsupported", "templates", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "part", "code", "limit", "allowed"), LIMITS, ids=[label for label, *_ in LIMITS])
+def test_a_refusal_names_the_limit_and_the_part(
+    label: str, part: OutboundPart, code: str, limit: str, allowed: int | str | None
+) -> None:
+    with pytest.raises(ContentRefused) as refused:
+        plan(OutboundText("fine"), part)
+    error = refused.value
+    assert (error.code, error.limit, error.allowed, error.part) == (code, limit, allowed, 1)
+
+
+def test_nothing_is_refused_as_nothing() -> None:
+    with pytest.raises(ContentRefused):
+        plan()
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("words", "lorem ipsum. " * 900),
+        ("paragraphs", ("x" * 1500 + "\n\n") * 6),
+        ("no border at all", "x" * 9000),
+        ("families of emoji", "👨‍👩‍👧‍👦" * 1500),
+        ("piled accents", ("a" + "\u0301" * 9) * 1200),
+        ("flags", "🇩🇪" * 2500),
+    ],
+)
+def test_long_text_is_cut_between_graphemes_and_loses_only_space(label: str, text: str) -> None:
+    pieces = [piece.text or "" for piece in plan(OutboundText(text))]
+    assert len(pieces) > 1
+    assert all(0 < units(piece) <= 4096 for piece in pieces)
+    assert "".join("".join(piece.split()) for piece in pieces) == "".join(text.split())
+    graphemes = [grapheme for piece in pieces for grapheme in regex.findall(r"\X", piece)]
+    assert [g for g in graphemes if not g.isspace()] == [g for g in regex.findall(r"\X", text) if not g.isspace()]
+
+
+def test_4096_units_are_one_message() -> None:
+    assert len(plan(OutboundText("😀" * 2048))) == 1
+    assert len(plan(OutboundText("😀" * 2048 + "x"))) == 2
+
+
+def test_entities_stay_whole_and_move_with_their_piece() -> None:
+    text = "word " * 815 + "👋 https://a.test/very/long/way" + " end" * 10
+    start = text.index("👋")
+    first, second = plan(OutboundText(text, (Entity("bold", start, text.index(" end") - start),)))
+    assert "entities" not in params(first)
+    assert params(second)["text"].startswith("👋 https://a.test")  # type: ignore[union-attr]
+    assert params(second)["entities"] == [{"type": "bold", "offset": 0, "length": 31}]
+
+
+def test_an_entity_longer_than_a_message_goes_on_in_the_next() -> None:
+    pieces = plan(OutboundText("x" * 5000, (Entity("code", 0, 5000),)))
+    assert [params(piece)["entities"] for piece in pieces] == [
+        [{"type": "code", "offset": 0, "length": 4096}],
+        [{"type": "code", "offset": 0, "length": 904}],
+    ]
+
+
+def test_the_keyboard_stands_below_the_last_piece() -> None:
+    part = OutboundChoices("buttons", "word " * 1000, (ChoiceSection((Choice("Yes", "y"),)),))
+    first, last = plan(part)
+    assert "reply_markup" not in params(first)
+    assert params(last)["reply_markup"] == {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}
+
+
+def test_linked_files_of_one_family_become_albums_of_ten() -> None:
+    kinds: list[MediaKind] = ["image", "video"] * 6
+    pictures = [OutboundMedia(kind, url=f"https://a.test/{n}") for n, kind in enumerate(kinds)]
+    song = OutboundMedia("audio", url="https://a.test/song", caption="la")
+    stored = [OutboundMedia("image", media_id="m1"), OutboundMedia("image", media_id="m2")]
+    pieces = plan(*pictures, song, *stored)
+    assert [piece.payload["method"] for piece in pieces] == [
+        "sendMediaGroup", "sendMediaGroup", "sendAudio", "sendPhoto", "sendPhoto",
+    ]  # fmt: skip
+    albums = [params(piece)["media"] for piece in pieces[:2]]
+    assert [len(album) for album in albums if isinstance(album, list)] == [10, 2]
+    assert albums[1] == [
+        {"type": "photo", "media": "https://a.test/10"},
+        {"type": "video", "media": "https://a.test/11"},
+    ]
+    assert [piece.media_id for piece in pieces] == [None, None, None, "m1", "m2"]
+    assert {piece.lane for piece in pieces} == {"media"}
+
+
+def test_the_file_in_an_album_that_does_not_fit_is_named() -> None:
+    fine, large = OutboundMedia("image", url="https://a.test"), OutboundMedia("image", url="https://a.test", size=2**30)
+    with pytest.raises(ContentRefused) as refused:
+        plan(fine, large)
+    assert refused.value.part == 1
+
+
+def test_there_are_73_reactions_without_variation_selectors() -> None:
+    assert len(set(REACTIONS)) == 73
+    assert not any("\ufe0f" in emoji for emoji in REACTIONS)
+    assert TelegramAdapter.capabilities.reaction_emoji == REACTIONS
