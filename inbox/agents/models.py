@@ -5,15 +5,13 @@ from __future__ import annotations
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    Float,
     ForeignKeyConstraint,
     Index,
-    Integer,
     LargeBinary,
     Table,
     Text,
     UniqueConstraint,
-    func,
-    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -64,6 +62,7 @@ tokens = Table(
     moment("revoked_at"),
     ForeignKeyConstraint(["workspace_id", "agent_id"], ["agents.workspace_id", "agents.id"], ondelete="CASCADE"),
     CheckConstraint("kind IN ('session', 'api')", name="kind"),
+    Index("ix_tokens_agent", "workspace_id", "agent_id"),
 )
 """``digest`` is the SHA-256 of the token, which is shown once and never stored; ``hint`` its last four characters."""
 
@@ -76,6 +75,7 @@ tickets = Table(
     reference("token_id"),
     moment("expires_at", nullable=False),
     ForeignKeyConstraint(["workspace_id", "agent_id"], ["agents.workspace_id", "agents.id"], ondelete="CASCADE"),
+    Index("ix_tickets_expiry", "expires_at"),
 )
 """Deleted by the socket that uses it: the row is the one time."""
 
@@ -83,7 +83,7 @@ login_throttle = Table(
     "login_throttle",
     metadata,
     Column("key", Text, primary_key=True),
-    Column("failures", Integer, nullable=False, server_default=text("0")),
-    Column("window_started_at", created().type, nullable=False, server_default=func.now()),
+    Column("level", Float, nullable=False),
+    moment("updated_at", nullable=False),
 )
-"""Failures per e-mail and per client address (installation-wide)."""
+"""Failed log-ins per e-mail and per client address (installation-wide), as a level that sinks steadily (``throttle``)."""
