@@ -1,0 +1,1 @@
+"""The live stream: the event log, to every reader who may see it, in order and without a hole."""

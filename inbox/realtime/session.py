@@ -1,0 +1,142 @@
+"""One reader of the stream: who it is, what it may see and wants to, and the way to its socket.
+
+Invariant: what a reader gets is decided by its ``View`` alone, on replay as on the live stream (P10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+from inbox.agents.principal import Principal
+from inbox.kernel.eventlog import EVERYONE, SUPERVISORS
+from inbox.realtime.closing import CloseCode
+from inbox.realtime.protocol import EncodedEvent, Filter
+
+if TYPE_CHECKING:
+    from inbox.realtime.room import Lane, Room
+
+_AUDIENCES = (EVERYONE, SUPERVISORS)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a reader sees. Readers with equal views share their frames. An audience nobody knows is seen by no one."""
+
+    audiences: frozenset[int]
+    kinds: frozenset[str] | None = None
+    conversation_ids: frozenset[UUID] | None = None
+
+    @classmethod
+    def of(cls, principal: Principal, wanted: Filter | None) -> View:
+        audiences = frozenset(audience for audience in _AUDIENCES if principal.sees(audience))
+        if wanted is None:
+            return cls(audiences)
+        return cls(audiences, wanted.kinds, wanted.conversation_ids)
+
+    def shows(self, event: EncodedEvent) -> bool:
+        return (
+            event.audience in self.audiences
+            and (self.kinds is None or event.kind in self.kinds)
+            and self.concerns(event.conversation_id)
+        )
+
+    def concerns(self, conversation_id: UUID | None) -> bool:
+        return self.conversation_ids is None or conversation_id in self.conversation_ids
+
+
+class Outlet(Protocol):
+    """The way out to one socket. Nothing here waits, but ``drained``."""
+
+    def offer(self, frames: bytes, limit: int) -> bool:
+        """Send ready frames; False, and nothing sent, when more than ``limit`` bytes would then be waiting.
+
+        A socket that is closing takes everything and sends nothing.
+        """
+        ...
+
+    def backlog(self) -> int:
+        """Bytes that the socket did not take yet."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until little is waiting, or the socket is gone."""
+        ...
+
+    def hang_up(self, code: CloseCode, detail: str = "") -> None:
+        """Send a close frame behind all the rest; cut the connection when the client does not answer it in time."""
+        ...
+
+
+class Session:
+    """One socket after its ticket was redeemed. Live while it stands in a lane of its room."""
+
+    __slots__ = (
+        "allowance",
+        "allowed_at",
+        "id",
+        "lane",
+        "outlet",
+        "principal",
+        "replay",
+        "replaying",
+        "room",
+        "view",
+        "viewing",
+    )
+
+    def __init__(self, session_id: UUID, principal: Principal, outlet: Outlet, room: Room) -> None:
+        self.id = session_id
+        self.principal = principal
+        self.outlet = outlet
+        self.room = room
+        self.view = View.of(principal, None)
+        self.lane: Lane | None = None
+        self.replay: Replay | None = None
+        self.replaying: asyncio.Task[None] | None = None
+        self.viewing: UUID | None = None
+        self.allowance = 20.0
+        self.allowed_at = 0.0
+
+
+class Replay:
+    """A reader on its way from a cursor to the head, as the pure half of catching up.
+
+    The log is the buffer: nothing that is committed meanwhile has to be kept for this reader, because it goes live in
+    the same step in which its cursor equals the head of its room.
+    """
+
+    __slots__ = ("cursor", "sent", "view")
+
+    def __init__(self, after: int, view: View) -> None:
+        self.cursor = after
+        self.sent = after
+        self.view = view
+
+    def take(
+        self, events: Iterable[EncodedEvent], most_bytes: int, most: int | None = None
+    ) -> list[tuple[EncodedEvent, int]]:
+        """Moves over the next of these events; answers those to send, each with the position sent before it.
+
+        At least one event is handled if there is any. Raises ``HoleInLog`` when they do not go on behind the cursor.
+        """
+        taken: list[tuple[EncodedEvent, int]] = []
+        size = 0
+        for event in events:
+            if event.position != self.cursor + 1:
+                raise HoleInLog(f"expected position {self.cursor + 1}, found {event.position}")
+            self.cursor = event.position
+            if self.view.shows(event):
+                taken.append((event, self.sent))
+                self.sent = event.position
+                size += len(event.frame)
+                if size >= most_bytes or len(taken) == most:
+                    break
+        return taken
+
+
+class HoleInLog(Exception):
+    """Events that should be there are not: retention took them while they were being read."""
