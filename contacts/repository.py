@@ -309,6 +309,27 @@ async def addresses_of(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID) 
     return tuple(Address(*row) for row in found)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether something may be sent to an identity. ``unreachable``: why not, in the provider's terms."""
+
+    blocked: bool
+    unreachable: str | None
+    marketing_stopped: bool
+
+
+async def reach(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID) -> Reach:
+    row = await unit.fetchrow(
+        """SELECT c.blocked_at IS NOT NULL, i.unreachable, i.marketing_stopped_at IS NOT NULL
+           FROM identities i JOIN contacts c ON c.workspace_id = i.workspace_id AND c.id = i.contact_id
+           WHERE i.workspace_id = $1 AND i.id = $2""",
+        workspace_id,
+        identity_id,
+    )
+    assert row is not None
+    return Reach(*row)
+
+
 async def set_reachability(
     unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, unreachable: str | None
 ) -> ContactView | None:

@@ -16,6 +16,7 @@ from channels.adapter import Adapter, WebhookSecrets
 from channels.types import Account
 from inbox.connections import repository as rows
 from inbox.connections.repository import AppRow, ChannelRow
+from inbox.kernel.connection import Connection
 from inbox.kernel.cache import ExpiringCache
 from inbox.kernel.database import Database
 from inbox.kernel.errors import NotFound
@@ -60,12 +61,14 @@ class Directory:
         self._adapters = adapters
         self._graph_version = graph_version
         self._apps: ExpiringCache[str, ProviderApp] = ExpiringCache(fresh=10, unknown=2)
+        self._apps_by_id: ExpiringCache[UUID, ProviderApp] = ExpiringCache(fresh=10, unknown=2)
         self._accounts: ExpiringCache[tuple[UUID, str], Channel] = ExpiringCache(fresh=10, unknown=2)
         self._channels: ExpiringCache[tuple[UUID, UUID], Channel] = ExpiringCache(fresh=10, unknown=2)
 
     def forget(self) -> None:
         """Something about channels or apps changed, here or on another node."""
         self._apps.clear()
+        self._apps_by_id.clear()
         self._accounts.clear()
         self._channels.clear()
 
@@ -77,6 +80,14 @@ class Directory:
 
         app = await self._apps.get(endpoint_key, read)
         return app if app is not None and app.provider == provider else None
+
+    async def find_app_by_id(self, app_id: UUID) -> ProviderApp | None:
+        async def read() -> ProviderApp | None:
+            async with self._database.session() as connection:
+                row = await rows.find_app_by_id(connection, app_id)
+            return None if row is None else self.unseal_app(row)
+
+        return await self._apps_by_id.get(app_id, read)
 
     async def find_account(self, app_id: UUID, account_id: str) -> Channel | None:
         """The channel of a provider account, if it is connected through this app."""
@@ -100,6 +111,11 @@ class Directory:
         if channel is None:
             raise ChannelUnknown("this workspace has no such channel")
         return channel
+
+    async def state(self, connection: Connection, workspace_id: UUID, channel_id: UUID) -> str:
+        """``enabled`` or ``disabled``, read in the caller's transaction: never from the cache."""
+        row = await rows.find_channel(connection, workspace_id, channel_id)
+        return "disabled" if row is None else row.state
 
     def unseal_app(self, row: AppRow) -> ProviderApp:
         secrets = orjson.loads(self._box.open(row.secrets, table="provider_apps", row=row.id, column="secrets"))

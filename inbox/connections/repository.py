@@ -58,6 +58,10 @@ async def find_app(connection: Connection, endpoint_key: str) -> AppRow | None:
     return app(await connection.fetchrow(f"SELECT {APP} FROM provider_apps WHERE endpoint_key = $1", endpoint_key))
 
 
+async def find_app_by_id(connection: Connection, app_id: UUID) -> AppRow | None:
+    return app(await connection.fetchrow(f"SELECT {APP} FROM provider_apps WHERE id = $1", app_id))
+
+
 async def find_account(connection: Connection, app_id: UUID, account_id: str) -> ChannelRow | None:
     return channel(
         await connection.fetchrow(

@@ -102,7 +102,7 @@ class Conversations:
             raise ConversationUnknown("there is no such conversation")
         return thread
 
-    async def list(self, caller: Principal, query: ConversationQuery) -> ConversationPage:
+    async def page(self, caller: Principal, query: ConversationQuery) -> ConversationPage:
         workspace_id = caller.workspace_id
         after = None if query.after is None else decode_cursor(query.after, tuple[datetime, UUID])
         async with self._database.snapshot() as unit:

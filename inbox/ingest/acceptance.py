@@ -27,7 +27,7 @@ class Acceptance:
         self._batcher: Batcher[tuple[UUID, bytes], None] = Batcher(self._commit, most=MOST_PER_COMMIT)
 
     async def accept(self, app_id: UUID, body: bytes) -> None:
-        """Returns once the body is durable. Raises ``DatabaseUnavailable`` or ``Stopped``; then nothing was promised."""
+        """Returns once the body is durable. Raises ``DatabaseUnavailable``, ``Stopped``: nothing was promised."""
         await self._batcher.submit((app_id, body))
 
     async def stop(self) -> None:

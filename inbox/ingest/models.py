@@ -36,8 +36,15 @@ quarantine = Table(
     moment("raw_received_at", nullable=False),
     Column("item", Integer),
     Column("reason", Text, nullable=False),
+    Column("detail", Text),
+    Column("retries", Integer, nullable=False, server_default=text("0")),
+    moment("retry_at"),
     created(),
     moment("released_at"),
     Index("ix_quarantine_open", "created_at", postgresql_where=text("released_at IS NULL")),
+    Index("ix_quarantine_retry", "retry_at", postgresql_where=text("released_at IS NULL AND retry_at IS NOT NULL")),
+    Index("ix_quarantine_raw", "raw_id"),
 )
-"""Items that could not be stored, with the reason; ``inbox replay`` tries them again. ``item`` null: the whole body."""
+"""Items that could not be stored, with the reason; ``inbox replay`` tries them again. ``item`` null: the whole body.
+
+``retry_at``: this one is tried again by itself, because what it refers to may still come (``target_unknown``)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -21,13 +22,21 @@ class RawDelivery:
     app_id: UUID
     body: bytes = field(repr=False)
     attempts: int = 0
+    retries: int = 0
+
+
+Reason = Literal["unparsable", "unstorable", "target_unknown", "unknown_account", "unending"]
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
+    """``item``: place in the body, ``None`` for all of it. ``retry_in``: seconds until it is tried again by itself."""
+
     raw: RawDelivery
     item: int | None
-    reason: str
+    reason: Reason
+    detail: str | None = None
+    retry_in: float | None = None
 
 
 async def accept(
@@ -87,15 +96,48 @@ async def finish(unit: UnitOfWork, ids: Sequence[UUID]) -> None:
 
 async def quarantine(unit: UnitOfWork, faults: Sequence[Quarantined]) -> None:
     await unit.connection.executemany(
-        "INSERT INTO quarantine (id, raw_id, raw_received_at, item, reason) VALUES ($1, $2, $3, $4, $5)",
-        [(new_id(), fault.raw.id, fault.raw.received_at, fault.item, fault.reason) for fault in faults],
+        """INSERT INTO quarantine (id, raw_id, raw_received_at, item, reason, detail, retries, retry_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))""",
+        [
+            (
+                new_id(),
+                fault.raw.id,
+                fault.raw.received_at,
+                fault.item,
+                fault.reason,
+                fault.detail,
+                fault.raw.retries,
+                fault.retry_in,
+            )
+            for fault in faults
+        ],
     )
 
 
+async def take_retries(unit: UnitOfWork, *, limit: int) -> list[RawDelivery]:
+    """Bodies with entries that are due to be tried again by themselves; nobody else takes them for a minute."""
+    found = await unit.fetch(
+        """
+        WITH due AS (
+            SELECT id FROM quarantine WHERE released_at IS NULL AND retry_at < now()
+            ORDER BY retry_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        ), taken AS (
+            UPDATE quarantine q SET retry_at = now() + interval '1 minute' FROM due WHERE q.id = due.id
+            RETURNING q.raw_id, q.raw_received_at, q.retries
+        )
+        SELECT r.id, r.received_at, r.app_id, r.body, 0, max(t.retries) + 1
+        FROM taken t JOIN raw_deliveries r ON r.id = t.raw_id AND r.received_at = t.raw_received_at
+        GROUP BY r.id, r.received_at, r.app_id, r.body ORDER BY r.received_at, r.id
+        """,
+        limit,
+    )
+    return [RawDelivery(*row) for row in found]
+
+
 async def in_quarantine(unit: UnitOfWork, *, limit: int) -> list[asyncpg.Record]:
-    """Open entries, oldest first: id, raw id, received at, item, reason, since."""
+    """Open entries, oldest first: id, raw id, received at, item, reason, detail, since."""
     return await unit.fetch(
-        """SELECT id, raw_id, raw_received_at, item, reason, created_at FROM quarantine
+        """SELECT id, raw_id, raw_received_at, item, reason, detail, created_at FROM quarantine
            WHERE released_at IS NULL ORDER BY created_at, id LIMIT $1""",
         limit,
     )

@@ -10,6 +10,11 @@ from channels.types import (
     LocationPart,
     MediaPart,
     OrderPart,
+    OutboundChoices,
+    OutboundMedia,
+    OutboundPart,
+    OutboundTemplate,
+    OutboundText,
     Part,
     SharePart,
     StoryPart,
@@ -46,3 +51,19 @@ def _words(part: Part) -> str | None:
             return title
         case StoryPart() | UnsupportedPart():
             return None
+
+
+def outgoing_preview(parts: Sequence[OutboundPart]) -> str:
+    """The same for what we send."""
+    for part in parts:
+        words = None
+        match part:
+            case OutboundText(text=text) | OutboundChoices(text=text):
+                words = text
+            case OutboundMedia(caption=caption, kind=kind):
+                words = caption or f"[{kind}]"
+            case OutboundTemplate(name=name):
+                words = f"[{name}]"
+        if words:
+            return " ".join(words.split())
+    return f"[{parts[0].type}]" if parts else ""

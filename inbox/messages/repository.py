@@ -118,6 +118,36 @@ async def find(unit: UnitOfWork, workspace_id: UUID, message_id: UUID, *, lock: 
     return None if row is None else view(row)
 
 
+async def find_by_token(
+    unit: UnitOfWork, workspace_id: UUID, author_id: UUID, client_token: str
+) -> tuple[MessageView, bytes | None] | None:
+    """The message that this author sent with this token, and the fingerprint of what it asked for."""
+    row = await unit.fetchrow(
+        f"""SELECT {COLUMNS}, m.fingerprint FROM messages m
+            WHERE m.workspace_id = $1 AND m.author_id = $2 AND m.client_token = $3""",
+        workspace_id,
+        author_id,
+        client_token,
+    )
+    return None if row is None else (view(row), row["fingerprint"])
+
+
+async def external_id_of(unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID, message_id: UUID) -> str | None:
+    """The id under which the provider knows a message of this conversation, if it does."""
+    found: str | None = await unit.fetchval(
+        """
+        SELECT coalesce(m.external_id, (
+            SELECT d.external_id FROM deliveries d WHERE d.workspace_id = $1 AND d.message_id = m.id
+                AND d.external_id IS NOT NULL ORDER BY d.ordinal LIMIT 1))
+        FROM messages m WHERE m.workspace_id = $1 AND m.id = $3 AND m.conversation_id = $2 AND m.unsent_at IS NULL
+        """,
+        workspace_id,
+        conversation_id,
+        message_id,
+    )
+    return found
+
+
 async def page(
     unit: UnitOfWork,
     workspace_id: UUID,

@@ -1,0 +1,64 @@
+"""Creating, reading and changing contacts by hand."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from contacts import events
+from contacts import repository as rows
+from contacts.schemas import ContactDetail, ContactIn, ContactView
+from inbox.kernel.database import Database
+from inbox.kernel.errors import NotFound, PreconditionFailed
+from inbox.kernel.ids import new_id
+
+
+class ContactUnknown(NotFound):
+    code = "contact_not_found"
+
+
+class VersionChanged(PreconditionFailed):
+    code = "version_changed"
+
+
+class Contacts:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(
+        self, workspace_id: UUID, *, after: UUID | None, search: str | None, limit: int
+    ) -> list[ContactView]:
+        async with self._database.transaction(readonly=True) as unit:
+            return await rows.page(unit, workspace_id, after=after, search=search, limit=limit)
+
+    async def read(self, workspace_id: UUID, contact_id: UUID) -> ContactDetail:
+        """A contact that was merged is answered with the one it became. Raises ``ContactUnknown``."""
+        async with self._database.snapshot() as unit:
+            contact = await rows.find(unit, workspace_id, contact_id)
+            if contact is None:
+                raise ContactUnknown("there is no such contact")
+            identities = await rows.identities(unit, workspace_id, contact.id)
+        return ContactDetail(contact, identities)
+
+    async def create(self, workspace_id: UUID, fields: ContactIn) -> ContactView:
+        async with self._database.transaction() as unit:
+            contact = await rows.insert(unit, workspace_id, new_id(), fields.model_dump(exclude_none=True))
+            unit.record(events.created(workspace_id, contact))
+        return contact
+
+    async def change(
+        self, workspace_id: UUID, contact_id: UUID, fields: ContactIn, *, version: int | None
+    ) -> ContactView:
+        """``version``: refuse when the contact has changed since. Raises ``ContactUnknown``, ``VersionChanged``."""
+        given = fields.model_dump(exclude_unset=True)
+        if given.get("custom", ...) is None:
+            given["custom"] = {}
+        async with self._database.transaction() as unit:
+            contact = await rows.find(unit, workspace_id, contact_id, lock=True)
+            if contact is None:
+                raise ContactUnknown("there is no such contact")
+            if version is not None and version != contact.version:
+                raise VersionChanged("the contact has changed since you read it", version=contact.version)
+            if any(getattr(contact, field) != value for field, value in given.items()):
+                contact = await rows.update(unit, workspace_id, contact.id, given)
+                unit.record(events.updated(workspace_id, contact))
+        return contact

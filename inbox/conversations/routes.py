@@ -1,0 +1,67 @@
+"""REST of conversations: the inbox list, one conversation, its state, and reading positions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+from inbox.agents.principal import Principal
+from inbox.conversations.schemas import (
+    ConversationDetail,
+    ConversationPage,
+    ConversationPatch,
+    ConversationQuery,
+    ConversationView,
+    ReadIn,
+    ReadOut,
+)
+from inbox.conversations.service import Conversations, ConversationUnknown, VersionChanged
+from inbox.kernel.versions import IfMatch, etag, parse_if_match
+from inbox.kernel.web import Answer, Query, get, patch, put
+
+OnRead = Callable[[Principal, UUID], Awaitable[None]]
+"""Tell the provider that the conversation was read."""
+
+
+class ConversationRoutes:
+    def __init__(self, conversations: Conversations, on_read: OnRead) -> None:
+        self._conversations = conversations
+        self._on_read = on_read
+
+    @get("/v1/conversations/{conversation_id}", tag="conversations", errors=(ConversationUnknown,))
+    async def read(self, caller: Principal, conversation_id: UUID) -> Answer[ConversationDetail]:
+        """One conversation with its contact, and the log position at which this is valid."""
+        caller.require("conversations.read")
+        detail = await self._conversations.read(caller, conversation_id)
+        return Answer(detail, headers=etag(detail.conversation.version))
+
+    @patch(
+        "/v1/conversations/{conversation_id}",
+        tag="conversations",
+        errors=(ConversationUnknown, VersionChanged),
+        headers={"ETag": "Version of the conversation"},
+    )
+    async def change(
+        self, caller: Principal, conversation_id: UUID, body: ConversationPatch, if_match: IfMatch = None
+    ) -> Answer[ConversationView]:
+        """Change status, assignee or priority."""
+        caller.require("conversations.write")
+        version = parse_if_match(if_match)
+        changed = await self._conversations.change(caller, conversation_id, body, version=version)
+        return Answer(changed, headers=etag(changed.version))
+
+    @put("/v1/conversations/{conversation_id}/reading-position", tag="conversations", errors=(ConversationUnknown,))
+    async def mark_read(self, caller: Principal, conversation_id: UUID, body: ReadIn) -> ReadOut:
+        """Say how far you have read; a lower number than before marks as unread again."""
+        caller.require("conversations.read")
+        position, moved = await self._conversations.mark_read(caller, conversation_id, body.number)
+        if moved and body.receipt and position.unread == 0:
+            await self._on_read(caller, conversation_id)
+        return position
+
+    @get("/v1/conversations", tag="conversations")
+    async def list(self, caller: Principal, query: Annotated[ConversationQuery, Query()]) -> ConversationPage:
+        """The inbox: conversations by their last message, newest first, as a snapshot that the live stream continues."""
+        caller.require("conversations.read")
+        return await self._conversations.page(caller, query)

@@ -1,0 +1,51 @@
+"""Running kept webhook bodies again: everything in quarantine, one body, or a stretch of time. Idempotent (P2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from inbox.ingest import repository as rows
+from inbox.ingest.processor import Processor
+from inbox.ingest.repository import RawDelivery, Reason
+from inbox.kernel.database import Database
+
+PAGE = 200
+
+
+class Replay:
+    """``progress`` hears after each page how many bodies were run so far."""
+
+    def __init__(self, database: Database, processor: Processor) -> None:
+        self._database = database
+        self._processor = processor
+
+    async def quarantined(self, *, reason: Reason | None = None, progress: Callable[[int], None] | None = None) -> int:
+        """Bodies with open entries, oldest first. What fails again is in quarantine again. Returns how many ran."""
+        done: set[UUID] = set()
+        while True:
+            async with self._database.transaction(readonly=True) as unit:
+                found = await rows.of_quarantine(unit, limit=PAGE + len(done), reason=reason)
+            bodies = [raw for raw in found if raw.id not in done][:PAGE]
+            if not bodies:
+                return len(done)
+            await self._processor.process(bodies, replay=True)
+            done.update(raw.id for raw in bodies)
+            if progress is not None:
+                progress(len(done))
+
+    async def between(self, since: datetime, until: datetime, *, progress: Callable[[int], None] | None = None) -> int:
+        """Every kept body received in [since, until). Returns how many ran."""
+        after: tuple[datetime, UUID] | None = None
+        count = 0
+        while True:
+            async with self._database.transaction(readonly=True) as unit:
+                bodies: list[RawDelivery] = await rows.kept_between(unit, since, until, after=after, limit=PAGE)
+            if not bodies:
+                return count
+            await self._processor.process(bodies, replay=True)
+            after = (bodies[-1].received_at, bodies[-1].id)
+            count += len(bodies)
+            if progress is not None:
+                progress(count)

@@ -1,0 +1,214 @@
+"""Queuing a message: checked against the channel's limits and its state, stored with its deliveries in one transaction.
+
+Invariant: with a client token, however often and wherever the same send is repeated, there is one message (B14):
+``UNIQUE (workspace, author, client token)`` decides, and the loser answers with the winner's message.
+What may be sent now is decided here so that an agent hears at once; what may go out is decided again by the gate (P8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+
+from channels.errors import ContentRefused
+from channels.types import OutboundPart, OutboundReaction, OutboundTemplate, Piece
+from contacts import repository as contact_rows
+from inbox.agents.principal import Principal
+from inbox.connections.directory import Channel, Directory
+from inbox.conversations import repository as thread_rows
+from inbox.conversations.repository import Thread
+from inbox.conversations.service import Conversations, note_message
+from inbox.conversations.window import window_expiry
+from inbox.kernel.database import Database, UnitOfWork
+from inbox.kernel.errors import Conflict, InboxError, Invalid
+from inbox.kernel.ids import new_id
+from inbox.messages import events
+from inbox.messages import repository as rows
+from inbox.messages.outgoing import NewDelivery, insert_deliveries, insert_outgoing
+from inbox.messages.preview import outgoing_preview
+from inbox.messages.schemas import MessageView, SendIn
+
+
+class ComposerRefused(Conflict):
+    """The conversation cannot take a message now (B4). ``reason`` is for programs, the detail for people."""
+
+    code = "composer_refused"
+
+
+class ContentTooLarge(InboxError):
+    """The content does not fit what the channel takes. ``limit`` names the capability, ``allowed`` its value."""
+
+    status, code, title = 422, "content_refused", "The channel does not take this content"
+
+
+class TokenReused(InboxError):
+    """The client token stands for another message already."""
+
+    status, code, title = 422, "client_token_reused", "This token was used for a different message"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """``replayed``: the token was seen before, and nothing new was sent."""
+
+    message: MessageView
+    replayed: bool
+
+
+class Sending:
+    def __init__(
+        self, database: Database, directory: Directory, conversations: Conversations, wake: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._directory = directory
+        self._conversations = conversations
+        self._wake = wake
+
+    async def send(self, caller: Principal, conversation_id: UUID, order: SendIn) -> Sent:
+        """Raises ``ComposerRefused``, ``ContentTooLarge``, ``TokenReused``, ``ConversationUnknown``."""
+        fingerprint = _fingerprint(conversation_id, order)
+        async with self._database.transaction() as unit:
+            thread = await self._conversations.access(unit, caller, conversation_id, lock=True)
+            if order.client_token is not None:
+                earlier = await rows.find_by_token(unit, caller.workspace_id, caller.agent_id, order.client_token)
+                if earlier is not None:
+                    return _replay(earlier, fingerprint)
+            channel = await self._directory.get(caller.workspace_id, thread.channel_id)
+            message = await self._queue(unit, caller, thread, channel, order, fingerprint)
+            unit.after_commit(self._wake)
+        return Sent(message, replayed=False)
+
+    async def _queue(
+        self,
+        unit: UnitOfWork,
+        caller: Principal,
+        thread: Thread,
+        channel: Channel,
+        order: SendIn,
+        fingerprint: bytes,
+    ) -> MessageView:
+        parts = await self._parts(unit, caller.workspace_id, thread, order)
+        await self._allow(unit, caller, thread, channel, order, parts)
+        quoted = await self._quoted(unit, caller.workspace_id, thread, order.reply_to_id)
+        pieces = _plan(channel, parts)
+        now = datetime.now(UTC)
+        message_id = new_id()
+        number = note_message(thread, direction="out", preview=outgoing_preview(parts), at=now)
+        if caller.role != "bot":
+            thread.epoch += 1
+        inserted = await insert_outgoing(
+            unit,
+            caller.workspace_id,
+            message_id,
+            thread,
+            number=number,
+            author=caller,
+            parts=orjson.dumps(parts),
+            reply_to=quoted,
+            client_token=order.client_token,
+            fingerprint=fingerprint,
+            at=now,
+        )
+        deliveries = [
+            NewDelivery(new_id(), message_id, ordinal, piece, order.purpose, _lease(caller, order))
+            for ordinal, piece in enumerate(pieces)
+        ]
+        await insert_deliveries(unit, caller.workspace_id, thread, deliveries, at=now)
+        await self._conversations.save(unit, caller.workspace_id, [thread])
+        conversation = thread_rows.view(thread, channel.window_hours)
+        unit.record(events.created(caller.workspace_id, inserted, conversation))
+        return inserted
+
+    async def _parts(
+        self, unit: UnitOfWork, workspace_id: UUID, thread: Thread, order: SendIn
+    ) -> Sequence[OutboundPart]:
+        """Reactions name one of our messages; the provider wants its own id."""
+        parts = []
+        for index, given in enumerate(order.parts):
+            part = given.part()
+            if isinstance(part, OutboundReaction):
+                target = await rows.external_id_of(unit, workspace_id, thread.id, UUID(part.target))
+                if target is None:
+                    raise Invalid.at(f"/body/parts/{index}/message_id", "the provider knows no such message here")
+                part = OutboundReaction(target, part.emoji)
+            parts.append(part)
+        return parts
+
+    async def _quoted(
+        self, unit: UnitOfWork, workspace_id: UUID, thread: Thread, message_id: UUID | None
+    ) -> tuple[UUID, str] | None:
+        if message_id is None:
+            return None
+        external_id = await rows.external_id_of(unit, workspace_id, thread.id, message_id)
+        if external_id is None:
+            raise Invalid.at("/body/reply_to_id", "the provider knows no such message in this conversation")
+        return message_id, external_id
+
+    async def _allow(
+        self,
+        unit: UnitOfWork,
+        caller: Principal,
+        thread: Thread,
+        channel: Channel,
+        order: SendIn,
+        parts: Sequence[OutboundPart],
+    ) -> None:
+        """Refuse what would be refused at the gate anyway, with the reason (B4)."""
+        reach = await contact_rows.reach(unit, caller.workspace_id, thread.identity_id)
+        if order.epoch is not None and order.epoch != thread.epoch:
+            raise ComposerRefused("somebody else has answered since", reason="superseded", epoch=thread.epoch)
+        if await self._directory.state(unit.connection, caller.workspace_id, channel.id) != "enabled":
+            raise ComposerRefused("this channel is disabled", reason="channel_disabled")
+        if reach.blocked:
+            raise ComposerRefused("this contact is blocked", reason="contact_blocked")
+        if reach.unreachable is not None:
+            raise ComposerRefused(f"this contact cannot be reached: {reach.unreachable}", reason="unreachable")
+        window = channel.adapter.capabilities.window
+        if window is None or all(isinstance(part, OutboundTemplate) for part in parts):
+            return
+        hours = window.hours
+        if order.purpose == "human_agent" and window.human_agent_hours is not None and caller.role != "bot":
+            hours = window.human_agent_hours
+        expires_at = window_expiry(hours, thread.window_opened_at, thread.window_closed_at)
+        if expires_at is None or expires_at <= datetime.now(UTC):
+            raise ComposerRefused(
+                "the messaging window is closed: the customer has to write first, or send a template"
+                if window.templates_outside
+                else "the messaging window is closed: the customer has to write first",
+                reason="window_closed",
+                window_expires_at=expires_at,
+            )
+
+
+def _plan(channel: Channel, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
+    try:
+        return channel.adapter.plan(parts)
+    except ContentRefused as refused:
+        raise ContentTooLarge(
+            refused.reason,
+            reason=refused.code,
+            limit=refused.limit,
+            allowed=refused.allowed,
+            pointer=f"/body/parts/{refused.part}",
+        ) from None
+
+
+def _lease(caller: Principal, order: SendIn) -> int | None:
+    return order.epoch if caller.role == "bot" else None
+
+
+def _fingerprint(conversation_id: UUID, order: SendIn) -> bytes:
+    body = order.model_dump_json(exclude={"client_token"})
+    return hashlib.sha256(conversation_id.bytes + body.encode()).digest()
+
+
+def _replay(earlier: tuple[MessageView, bytes | None], fingerprint: bytes) -> Sent:
+    message, known = earlier
+    if known != fingerprint:
+        raise TokenReused("send a new message with a new token; to repeat one, repeat it exactly")
+    return Sent(message, replayed=True)
