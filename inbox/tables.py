@@ -2,6 +2,29 @@
 
 from __future__ import annotations
 
+import contacts.models
+import inbox.agents.models
+import inbox.connections.models
+import inbox.conversations.models
+import inbox.delivery.models
+import inbox.ingest.models
+import inbox.kernel.eventlog
+import inbox.kernel.jobs
+import inbox.kernel.timers
+import inbox.messages.models
 from inbox.kernel.schema import metadata
 
-__all__ = ["metadata"]
+MODULES = (
+    contacts.models,
+    inbox.agents.models,
+    inbox.connections.models,
+    inbox.conversations.models,
+    inbox.delivery.models,
+    inbox.ingest.models,
+    inbox.kernel.eventlog,
+    inbox.kernel.jobs,
+    inbox.kernel.timers,
+    inbox.messages.models,
+)
+
+__all__ = ["MODULES", "metadata"]

@@ -62,6 +62,6 @@ class ConversationRoutes:
 
     @get("/v1/conversations", tag="conversations")
     async def list(self, caller: Principal, query: Annotated[ConversationQuery, Query()]) -> ConversationPage:
-        """The inbox: conversations by their last message, newest first, as a snapshot that the live stream continues."""
+        """The inbox: conversations by their last message, newest first, as a snapshot to stream on from."""
         caller.require("conversations.read")
         return await self._conversations.page(caller, query)

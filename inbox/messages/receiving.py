@@ -9,16 +9,17 @@ Order of locks: addresses, identities, conversations, messages, and the log's co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from functools import partial
 from uuid import UUID
 
 import orjson
 
 from channels.types import (
     ChannelNotice,
+    ChoicePart,
     IdentityChanged,
     Inbound,
     MessageEdited,
@@ -46,8 +47,6 @@ from inbox.messages.repository import ExternalRef, NewMessage
 from inbox.messages.revisions import Revisions
 from inbox.messages.schemas import AuthorView, MessageView
 from inbox.messages.statuses import StatusChange, advance, advance_up_to, refresh_messages
-
-I = TypeVar("I")  # noqa: E741
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +76,14 @@ class _Batch:
 
 
 class Receiver:
-    def __init__(self, resolver: Resolver, conversations: Conversations) -> None:
+    """``tapped`` hears, after the commit, of taps that the provider wants acknowledged."""
+
+    def __init__(
+        self, resolver: Resolver, conversations: Conversations, tapped: Callable[[Channel, str], None]
+    ) -> None:
         self._resolver = resolver
         self._conversations = conversations
+        self._tapped = tapped
         self._revisions = Revisions()
 
     async def receive(self, unit: UnitOfWork, workspace_id: UUID, items: Sequence[Item]) -> None:
@@ -142,6 +146,9 @@ class Receiver:
             return
         message = self._new_message(batch, item, inbound, thread)
         batch.new.append(message)
+        for part in inbound.parts:
+            if isinstance(part, ChoicePart) and part.acknowledge is not None:
+                batch.unit.after_commit(partial(self._tapped, item.channel, part.acknowledge))
         batch.known[key] = ExternalRef(item.channel.id, inbound.external_id, message.id, thread.id, None)
         await self._conversations.record_created(batch.unit, batch.workspace_id, thread)
         conversation = thread_rows.view(thread, item.channel.window_hours)

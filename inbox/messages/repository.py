@@ -148,6 +148,17 @@ async def external_id_of(unit: UnitOfWork, workspace_id: UUID, conversation_id: 
     return found
 
 
+async def last_inbound_id(unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID) -> str | None:
+    """External id of the newest message of the customer that is one (taps and notices have ids of our own making)."""
+    found: str | None = await unit.fetchval(
+        """SELECT external_id FROM messages WHERE workspace_id = $1 AND conversation_id = $2 AND direction = 'in'
+           AND external_id NOT LIKE 'callback:%' ORDER BY number DESC LIMIT 1""",
+        workspace_id,
+        conversation_id,
+    )
+    return found
+
+
 async def page(
     unit: UnitOfWork,
     workspace_id: UUID,
