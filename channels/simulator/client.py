@@ -157,6 +157,10 @@ class SimulatorClient:
         body: JsonObject = {"account_ids": [*account_ids], "per_minute": per_minute, "customers": customers}
         return await self._call("POST", "/chatter", body)
 
+    async def reset(self) -> None:
+        """Forget accounts, customers, faults and what waits: one simulator serves many tests."""
+        await self._call("POST", "/reset")
+
     async def health(self) -> JsonObject:
         return await self._call("GET", "/health")
 

@@ -68,6 +68,7 @@ class Control:
             Route("/outbox", self.tune_outbox, methods=["POST"]),
             Route("/outbox/flush", self.flush, methods=["POST"]),
             Route("/chatter", self.chat, methods=["POST"]),
+            Route("/reset", self.reset, methods=["POST"]),
             Route("/health", self.health, methods=["GET"]),
         ]
 
@@ -246,6 +247,12 @@ class Control:
             self._world.get_account(account_id)
         self.chatter.start(wish)
         return _json({"running": self.chatter.running, "said": self.chatter.said})
+
+    async def reset(self, request: Request) -> Response:
+        """Forgets everything, so that one simulator serves many tests."""
+        self.chatter.stop()
+        await self._simulation.reset()
+        return Response(status_code=204)
 
     async def health(self, request: Request) -> Response:
         return _json({"status": "ok", "accounts": len(self._world.accounts), **self._counts()})

@@ -92,8 +92,8 @@ class Outbox:
         self._world = world
         self._faults = faults
         self._chance = chance
-        self.concurrency = concurrency
-        self.retry_scale = retry_scale
+        self._defaults = (concurrency, retry_scale)
+        self.concurrency, self.retry_scale = self._defaults
         self._timeout = timeout
         self._ids = itertools.count(1)
         self._lanes: dict[LaneKey, deque[Post]] = {}
@@ -116,13 +116,20 @@ class Outbox:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def stop(self) -> None:
+    async def reset(self) -> None:
+        """Forget what waits and what was delivered."""
         for handle in self._timers:
             handle.cancel()
-        self._timers.clear()
+        for queue in (self._timers, self._lanes, self._ready, self._parked, self._batches, self._shuffles, self.recent):
+            queue.clear()
         for task in list(self._working):
             task.cancel()
         await asyncio.gather(*self._working, return_exceptions=True)
+        self.delivered = self.failed = self.dropped = 0
+        self.concurrency, self.retry_scale = self._defaults
+
+    async def stop(self) -> None:
+        await self.reset()
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -90,10 +90,18 @@ class Simulation:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
         await self.outbox.start()
 
-    async def stop(self) -> None:
+    async def reset(self) -> None:
+        """As after a start, on the same port."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.faults.lift()
+        self.exchanges.clear()
+        self.world.reset()
+        await self.outbox.reset()
+
+    async def stop(self) -> None:
+        await self.reset()
         await self.outbox.stop()
         if self._session is not None:
             await self._session.close()

@@ -185,6 +185,13 @@ class World:
         self._media_bytes = 0
         self._by_token: dict[str, list[Account]] = {}
 
+    def reset(self) -> None:
+        self.accounts.clear()
+        self.media.clear()
+        self._by_token.clear()
+        self._media_bytes = 0
+        self.receipts = ReceiptPolicy()
+
     # --- Accounts -----------------------------------------------------------------------------------------------------
 
     def register(self, account: Account) -> Account:

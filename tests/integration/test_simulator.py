@@ -101,8 +101,14 @@ class Stage:
             return answer.status, await answer.json()
 
 
+@pytest.fixture(scope="module")
+async def simulator() -> AsyncIterator[SimulatorServer]:
+    async with SimulatorServer(seed=7, retry_scale=0.01) as server:
+        yield server
+
+
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
+async def stage(simulator: SimulatorServer) -> AsyncIterator[Stage]:
     receiver = Receiver()
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", receiver.handle)
@@ -112,8 +118,7 @@ async def stage() -> AsyncIterator[Stage]:
     await site.start()
     receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with (
-        SimulatorServer(seed=7, retry_scale=0.01) as server,
-        SimulatorClient(server.base_url) as control,
+        SimulatorClient(simulator.base_url) as control,
         aiohttp.ClientSession() as http,
     ):
         meta: dict[str, Any] = {
@@ -126,7 +131,8 @@ async def stage() -> AsyncIterator[Stage]:
             "telegram", BOT, BOT_TOKEN, secret_token="hook-secret", webhook_url=receiver.url + "/telegram"
         )
         await control.receipts(delivered_after=0, read_after=0)
-        yield Stage(server, control, receiver, http)
+        yield Stage(simulator, control, receiver, http)
+        await control.reset()
     await runner.cleanup()
 
 
@@ -771,3 +777,13 @@ async def test_page_and_instagram_share_a_token(stage: Stage) -> None:
         status, _ = await stage.page("222", recipient={"id": person}, message={"text": person})
         assert status == 200
         assert [each["text"] for each in await stage.control.inbox(account_id, person)] == [person]
+
+
+async def test_reset_forgets_everything(stage: Stage) -> None:
+    stage.receiver.answers = [500] * 1000
+    await stage.control.say("111", {"id": "15551230001"}, "never arrives")
+    await stage.control.fault("webhooks", "down")
+    await stage.control.reset()
+    health = await stage.control.health()
+    assert health == {"status": "ok", "accounts": 0, "pending": 0, "delivered": 0, "failed": 0, "dropped": 0}
+    assert stage.receiver.bodies == []
