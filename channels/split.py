@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import regex  # type: ignore[import-untyped]
+import regex
 
 from channels.capabilities import TextLimit, TextUnit
 
