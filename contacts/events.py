@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-import orjson
-
 from contacts.schemas import ContactView
+from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 
 
@@ -37,12 +36,12 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, contact: ContactView) -> Event:
-    return Event(workspace_id, "contact.created", orjson.dumps(ContactCreated(contact)))
+    return Event(workspace_id, "contact.created", encode(ContactCreated(contact)))
 
 
 def updated(workspace_id: UUID, contact: ContactView) -> Event:
-    return Event(workspace_id, "contact.updated", orjson.dumps(ContactUpdated(contact)))
+    return Event(workspace_id, "contact.updated", encode(ContactUpdated(contact)))
 
 
 def merged(workspace_id: UUID, contact: ContactView, other: UUID) -> Event:
-    return Event(workspace_id, "contact.merged", orjson.dumps(ContactMerged(contact, other)))
+    return Event(workspace_id, "contact.merged", encode(ContactMerged(contact, other)))

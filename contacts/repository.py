@@ -24,6 +24,7 @@ class KnownAddress:
     language: str | None
     contact_name: str | None
     blocked: bool
+    unreachable: str | None = None
     created: bool = False
 
 
@@ -41,7 +42,7 @@ async def find_addresses(
     found = await unit.fetch(
         """
         SELECT a.kind, a.scope, a.value, i.id, i.contact_id, i.name, i.username, i.language, c.name,
-               c.blocked_at IS NOT NULL
+               c.blocked_at IS NOT NULL, i.unreachable
         FROM unnest($2::text[], $3::text[], $4::text[]) AS wanted (kind, scope, value)
         JOIN addresses a ON a.workspace_id = $1 AND a.kind = wanted.kind AND a.scope = wanted.scope
                         AND a.value = wanted.value
@@ -53,10 +54,7 @@ async def find_addresses(
         [address.scope for address in addresses],
         [address.value for address in addresses],
     )
-    return {
-        Address(row[0], row[1], row[2]): KnownAddress(row[3], row[4], row[5], row[6], row[7], row[8], row[9])
-        for row in found
-    }
+    return {Address(row[0], row[1], row[2]): KnownAddress(*tuple(row)[3:]) for row in found}
 
 
 async def claim_addresses(unit: UnitOfWork, workspace_id: UUID, claims: Sequence[tuple[Address, UUID]]) -> int:

@@ -36,6 +36,7 @@ class Resolution:
     identity_id: UUID
     contact_id: UUID
     blocked: bool
+    unreachable: str | None = None
     created: bool = False
 
 
@@ -132,7 +133,9 @@ class Resolver:
             person = _merged_person(group, sightings)
             if await rows.refresh_identity(unit, workspace_id, survivor, person):
                 changed[survivor.contact_id] = None
-        return Resolution(survivor.identity_id, survivor.contact_id, survivor.blocked, survivor.created)
+        return Resolution(
+            survivor.identity_id, survivor.contact_id, survivor.blocked, survivor.unreachable, survivor.created
+        )
 
     async def _join(self, unit: UnitOfWork, workspace_id: UUID, group: _Group) -> KnownAddress:
         """Make the oldest identity the only one. Identity ids are time-ordered, so every node picks the same."""
@@ -142,11 +145,11 @@ class Resolver:
         survivor, losers = group.known[ids[0]], ids[1:]
         other_contacts = sorted({group.known[loser].contact_id for loser in losers} - {survivor.contact_id})
         await rows.move_addresses(unit, workspace_id, losers, survivor.identity_id)
-        await self._on_join(unit, workspace_id, survivor.identity_id, losers)
-        await rows.delete_identities(unit, workspace_id, losers)
         for other in other_contacts:
             view = await rows.absorb_contact(unit, workspace_id, survivor.contact_id, other)
             unit.record(events.merged(workspace_id, view, other))
+        await self._on_join(unit, workspace_id, survivor.identity_id, losers)
+        await rows.delete_identities(unit, workspace_id, losers)
         blocked = any(identity.blocked for identity in group.known.values())
         return KnownAddress(
             survivor.identity_id,
@@ -156,6 +159,7 @@ class Resolver:
             survivor.language,
             survivor.contact_name,
             blocked=blocked,
+            unreachable=survivor.unreachable,
         )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-import orjson
-
 from inbox.conversations.schemas import ConversationView
+from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 
 
@@ -47,20 +46,20 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, conversation: ConversationView) -> Event:
-    payload = orjson.dumps(ConversationCreated(conversation))
+    payload = encode(ConversationCreated(conversation))
     return Event(workspace_id, "conversation.created", payload, conversation.id)
 
 
 def updated(workspace_id: UUID, conversation: ConversationView) -> Event:
-    payload = orjson.dumps(ConversationUpdated(conversation))
+    payload = encode(ConversationUpdated(conversation))
     return Event(workspace_id, "conversation.updated", payload, conversation.id)
 
 
 def merged(workspace_id: UUID, conversation: ConversationView, other: UUID) -> Event:
-    payload = orjson.dumps(ConversationMerged(conversation, other))
+    payload = encode(ConversationMerged(conversation, other))
     return Event(workspace_id, "conversation.merged", payload, conversation.id)
 
 
 def read(workspace_id: UUID, conversation_id: UUID, agent_id: UUID, number: int) -> Event:
-    payload = orjson.dumps(ConversationRead(conversation_id, agent_id, number))
+    payload = encode(ConversationRead(conversation_id, agent_id, number))
     return Event(workspace_id, "conversation.read", payload, conversation_id)

@@ -175,13 +175,9 @@ async def of_contact(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> 
 
 
 async def rehome(unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID, identity_id: UUID) -> None:
-    """The thread now belongs to ``identity_id`` and to its contact."""
+    """The thread now belongs to ``identity_id``; see ``follow_contact`` for the contact."""
     await unit.execute(
-        """
-        UPDATE conversations SET identity_id = $3, updated_at = now(), version = version + 1,
-            contact_id = (SELECT contact_id FROM identities WHERE workspace_id = $1 AND id = $3)
-        WHERE workspace_id = $1 AND id = $2
-        """,
+        "UPDATE conversations SET identity_id = $3 WHERE workspace_id = $1 AND id = $2",
         workspace_id,
         conversation_id,
         identity_id,
@@ -189,7 +185,7 @@ async def rehome(unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID, id
 
 
 async def follow_contact(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID) -> list[UUID]:
-    """After contacts were merged: the threads whose identity now belongs to another contact."""
+    """After a join: every thread whose identity now belongs to the contact of ``identity_id`` says so, too."""
     found = await unit.fetch(
         """
         UPDATE conversations v SET contact_id = i.contact_id, version = v.version + 1, updated_at = now()

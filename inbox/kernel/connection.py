@@ -11,6 +11,8 @@ import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 
+from inbox.kernel.encoding import encode
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
 
@@ -21,7 +23,7 @@ async def prepare_connection(connection: asyncpg.Connection[asyncpg.Record]) -> 
 
 
 def encode_jsonb(value: object) -> bytes:
-    return b"\x01" + (value if isinstance(value, bytes) else orjson.dumps(value))
+    return b"\x01" + (value if isinstance(value, bytes) else encode(value))
 
 
 def decode_jsonb(data: bytes) -> object:

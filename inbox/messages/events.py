@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import orjson
-
 from inbox.conversations.schemas import ConversationView
+from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 from inbox.messages.schemas import FaultView, MessageStatus, MessageView
 
@@ -45,13 +44,13 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, message: MessageView, conversation: ConversationView) -> Event:
-    payload = orjson.dumps(MessageCreated(message, conversation))
+    payload = encode(MessageCreated(message, conversation))
     return Event(workspace_id, "message.created", payload, conversation.id)
 
 
 def updated(workspace_id: UUID, message: MessageView) -> Event:
-    return Event(workspace_id, "message.updated", orjson.dumps(MessageUpdated(message)), message.conversation_id)
+    return Event(workspace_id, "message.updated", encode(MessageUpdated(message)), message.conversation_id)
 
 
 def status_changed(workspace_id: UUID, change: MessageStatusChanged) -> Event:
-    return Event(workspace_id, "message.status", orjson.dumps(change), change.conversation_id)
+    return Event(workspace_id, "message.status", encode(change), change.conversation_id)

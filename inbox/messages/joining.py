@@ -32,6 +32,10 @@ class ThreadJoiner:
                 own[thread.channel_id] = thread
             else:
                 await self._pour(unit, workspace_id, thread, target)
+        for conversation_id in await thread_rows.follow_contact(unit, workspace_id, survivor):
+            moved = await thread_rows.find(unit, workspace_id, conversation_id)
+            if moved is not None:
+                unit.record(thread_events.updated(workspace_id, await self._conversations.view(workspace_id, moved)))
 
     async def _pour(self, unit: UnitOfWork, workspace_id: UUID, source: Thread, target: Thread) -> None:
         numbers = await rows.move_thread(unit, workspace_id, source.id, target.id)

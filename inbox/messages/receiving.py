@@ -140,6 +140,8 @@ class Receiver:
         if key in batch.known or person is None:
             return
         thread = batch.threads[item.channel.id, person.identity_id]
+        if person.unreachable is not None and inbound.echo is None:
+            await self._revisions.reached(batch.unit, batch.workspace_id, person.identity_id)
         if inbound.echo is not None and await reconciliation.recognise_echo(
             batch.unit, batch.workspace_id, thread, inbound
         ):

@@ -46,6 +46,12 @@ class Revisions:
         if contact is not None:
             unit.record(contact_events.updated(workspace_id, contact))
 
+    async def reached(self, unit: UnitOfWork, workspace_id: UUID, identity_id: UUID) -> None:
+        """Somebody whom we could not reach wrote to us: they can be reached."""
+        contact = await contact_rows.set_reachability(unit, workspace_id, identity_id, None)
+        if contact is not None:
+            unit.record(contact_events.updated(workspace_id, contact))
+
     async def preference(
         self, unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, inbound: PreferenceChanged
     ) -> None:

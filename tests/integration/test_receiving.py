@@ -1,0 +1,278 @@
+"""Webhook bodies through the processor on a real PostgreSQL: stored once, in order, in the log, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from builders import (
+    Node,
+    make_app,
+    make_channel,
+    make_workspace,
+    start_node,
+    whatsapp_body,
+    whatsapp_status,
+    whatsapp_text,
+)
+
+from inbox.connections.directory import Channel
+from inbox.ingest.repository import RawDelivery, accept
+from inbox.kernel.ids import new_id
+
+
+@pytest.fixture
+async def node(database_url: str) -> AsyncIterator[Node]:
+    node = await start_node(database_url)
+    yield node
+    await node.database.stop()
+
+
+class Line:
+    """A workspace with one WhatsApp number, and a way to feed it bodies."""
+
+    def __init__(self, node: Node, workspace_id: UUID, app_id: UUID, channel: Channel) -> None:
+        self.node, self.workspace_id, self.app_id, self.channel = node, workspace_id, app_id, channel
+
+    async def keep(self, body: bytes) -> RawDelivery:
+        raw = RawDelivery(new_id(), datetime.now(UTC), self.app_id, body)
+        async with self.node.database.session() as connection:
+            await accept(connection, [(raw.id, raw.app_id, body)], raw.received_at, 30)
+        return raw
+
+    async def feed(self, *bodies: bytes, node: Node | None = None) -> None:
+        await (node or self.node).processor.process([await self.keep(body) for body in bodies])
+
+    async def messages(self) -> list[Any]:
+        return await self.node.fetch("SELECT * FROM messages ORDER BY conversation_id, number")
+
+    async def events(self) -> list[tuple[int, str, dict[str, Any]]]:
+        rows = await self.node.fetch("SELECT position, kind, payload FROM events ORDER BY position")
+        return [(row[0], row[1], orjson.loads(row[2])) for row in rows]
+
+
+@pytest.fixture
+async def line(node: Node) -> Line:
+    workspace_id = await make_workspace(node)
+    app_id = await make_app(node, workspace_id, "meta")
+    channel = await make_channel(node, workspace_id, app_id, "whatsapp", "111")
+    return Line(node, workspace_id, app_id, channel)
+
+
+async def test_a_first_message_makes_contact_conversation_message_and_events(line: Line) -> None:
+    await line.feed(whatsapp_body("111", whatsapp_text("15551230001", "wamid.1", "Hello")))
+
+    (message,) = await line.messages()
+    assert message["parts"] == [{"text": "Hello", "entities": [], "type": "text"}]
+    assert (message["number"], message["direction"], message["status"]) == (1, "in", None)
+    assert [(position, kind) for position, kind, _ in await line.events()] == [
+        (1, "contact.created"),
+        (2, "conversation.created"),
+        (3, "message.created"),
+    ]
+    assert await line.node.fetchval("SELECT phone FROM contacts") == "+15551230001"
+    assert await line.node.fetchval("SELECT count(*) FROM pending_deliveries") == 0
+
+
+async def test_redelivery_and_repeats_in_a_batch_make_one_message(line: Line) -> None:
+    body = whatsapp_body("111", *[whatsapp_text("15551230001", "wamid.1", "Hello")] * 3)
+    await line.feed(body, body)
+    await line.feed(body)
+
+    assert len(await line.messages()) == 1
+    assert len(await line.events()) == 3
+
+
+async def test_numbers_of_a_thread_are_dense_and_follow_acceptance(line: Line) -> None:
+    bodies = [whatsapp_body("111", whatsapp_text(f"1555123000{n % 3}", f"wamid.{n}", f"text {n}")) for n in range(30)]
+    await line.feed(*bodies[:17])
+    await line.feed(*bodies[17:])
+
+    threads: dict[UUID, list[Any]] = {}
+    for message in await line.messages():
+        threads.setdefault(message["conversation_id"], []).append(message)
+    assert len(threads) == 3
+    for thread in threads.values():
+        assert [message["number"] for message in thread] == list(range(1, 11))
+        order = [int(message["external_id"].removeprefix("wamid.")) for message in thread]
+        assert order == sorted(order)
+
+
+async def test_two_nodes_and_one_new_customer_make_one_contact(line: Line, database_url: str) -> None:
+    other = await start_node(database_url)
+    try:
+        for round_ in range(25):
+            phone = f"1555124{round_:04d}"
+            first = whatsapp_body("111", whatsapp_text(phone, f"a.{round_}", "one"))
+            second = whatsapp_body("111", whatsapp_text(phone, f"b.{round_}", "two"))
+            await asyncio.gather(line.feed(first), line.feed(second, node=other))
+        counts = await line.node.fetch(
+            "SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM identities),"
+            " (SELECT count(*) FROM conversations), (SELECT count(*) FROM messages), (SELECT head FROM event_logs)"
+        )
+        assert tuple(counts[0]) == (25, 25, 25, 50, 100)
+        assert await line.node.fetchval("SELECT count(*) FROM quarantine") == 0
+    finally:
+        await other.database.stop()
+
+
+async def test_phone_and_business_scoped_id_met_apart_join_when_seen_together(line: Line) -> None:
+    def from_user(user_id: str, external_id: str, **more: str) -> bytes:
+        message = {
+            "from_user_id": user_id,
+            "id": external_id,
+            "timestamp": "1790000000",
+            "type": "text",
+            "text": {"body": external_id},
+            **more,
+        }
+        contact = {"profile": {"name": "Ann"}, "user_id": user_id}
+        if "from" in more:
+            contact["wa_id"] = more["from"]
+        value = {
+            "messaging_product": "whatsapp",
+            "metadata": {"phone_number_id": "111"},
+            "contacts": [contact],
+            "messages": [message],
+        }
+        entry = {"id": "WABA", "changes": [{"field": "messages", "value": value}]}
+        return orjson.dumps({"object": "whatsapp_business_account", "entry": [entry]})
+
+    await line.feed(whatsapp_body("111", whatsapp_text("15551230001", "phone.1", "by phone")))
+    await line.feed(from_user("US.13491208655302741918", "user.1"))
+    assert await line.node.fetchval("SELECT count(*) FROM conversations") == 2
+
+    together = from_user("US.13491208655302741918", "both.1", **{"from": "15551230001"})
+    await line.feed(together)
+
+    assert await line.node.fetchval("SELECT count(*) FROM conversations") == 1
+    assert await line.node.fetchval("SELECT count(*) FROM contacts WHERE merged_into IS NULL") == 1
+    messages = await line.messages()
+    assert [(m["number"], m["external_id"]) for m in messages] == [(1, "phone.1"), (2, "user.1"), (3, "both.1")]
+    kinds = [kind for _, kind, _ in await line.events()]
+    assert [kind for kind in kinds if "merged" in kind] == ["contact.merged", "conversation.merged"]
+    assert kinds[-1] == "message.created"
+
+
+async def test_an_unknown_account_waits_visible_and_is_replayed_once_connected(line: Line) -> None:
+    await line.feed(whatsapp_body("222", whatsapp_text("15551230001", "wamid.1", "too early")))
+    assert await line.messages() == []
+    assert await line.node.fetchval("SELECT reason FROM quarantine WHERE released_at IS NULL") == "unknown_account"
+
+    await make_channel(line.node, line.workspace_id, line.app_id, "whatsapp", "222")
+    raw = await line.node.fetch("SELECT id, received_at, app_id, body FROM raw_deliveries")
+    await line.node.processor.process([RawDelivery(*raw[0])], replay=True)
+    assert len(await line.messages()) == 1
+    assert await line.node.fetchval("SELECT count(*) FROM quarantine WHERE released_at IS NULL") == 0
+
+
+async def test_an_item_that_cannot_be_stored_does_not_cost_its_neighbours(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inbox.messages import receiving
+
+    original = receiving.preview_of
+
+    def preview_of(parts: Any) -> str:
+        if getattr(parts[0], "text", "") == "poison":
+            raise ZeroDivisionError
+        return original(parts)
+
+    monkeypatch.setattr(receiving, "preview_of", preview_of)
+    texts = ["one", "poison", "two"]
+    await line.feed(
+        whatsapp_body("111", *[whatsapp_text("15551230001", f"wamid.{text}", text) for text in texts]),
+        whatsapp_body("111", whatsapp_text("15551230002", "wamid.other", "other")),
+    )
+    assert {m["external_id"] for m in await line.messages()} == {"wamid.one", "wamid.two", "wamid.other"}
+    (entry,) = await line.node.fetch("SELECT item, reason, detail FROM quarantine")
+    assert tuple(entry) == (1, "unstorable", "ZeroDivisionError")
+
+    monkeypatch.undo()
+    raw = await line.node.fetch(
+        "SELECT r.id, r.received_at, r.app_id, r.body FROM raw_deliveries r JOIN quarantine q ON q.raw_id = r.id"
+    )
+    await line.node.processor.process([RawDelivery(*raw[0])], replay=True)
+    assert len(await line.messages()) == 4
+
+
+async def test_edits_reactions_and_unsends_keep_what_must_be_kept(line: Line) -> None:
+    def modifier(**more: Any) -> dict[str, Any]:
+        return {"from": "15551230001", "timestamp": "1790000050", **more}
+
+    edit = {
+        "original_message_id": "wamid.1",
+        "message": {"type": "text", "text": {"body": "better"}},
+    }
+    await line.feed(whatsapp_body("111", whatsapp_text("15551230001", "wamid.1", "worse")))
+    await line.feed(whatsapp_body("111", modifier(id="wamid.2", type="edit", edit=edit)))
+    await line.feed(whatsapp_body("111", modifier(id="wamid.2", type="edit", edit=edit)))
+    (message,) = await line.messages()
+    assert (message["parts"][0]["text"], message["versions"]) == ("better", 2)
+    assert await line.node.fetchval("SELECT parts->0->>'text' FROM message_versions") == "worse"
+
+    react = modifier(id="wamid.3", type="reaction", reaction={"message_id": "wamid.1", "emoji": "👍"})
+    await line.feed(whatsapp_body("111", react))
+    assert await line.node.fetchval("SELECT emoji FROM reactions") == "👍"
+    gone = modifier(id="wamid.4", type="reaction", reaction={"message_id": "wamid.1"})
+    gone["timestamp"] = "1790000060"
+    await line.feed(whatsapp_body("111", gone))
+    assert await line.node.fetchval("SELECT count(*) FROM reactions") == 0
+
+    revoke = modifier(id="wamid.5", type="revoke", revoke={"original_message_id": "wamid.1"})
+    await line.feed(whatsapp_body("111", revoke))
+    (message,) = await line.messages()
+    assert message["parts"] == [] and message["unsent_at"] is not None
+    assert await line.node.fetchval("SELECT count(*) FROM message_versions") == 0
+
+
+async def test_an_edit_that_overtakes_its_message_is_tried_again(line: Line) -> None:
+    edit = {
+        "from": "15551230001", "id": "wamid.2", "timestamp": "1790000050", "type": "edit",
+        "edit": {"original_message_id": "wamid.1", "message": {"type": "text", "text": {"body": "better"}}},
+    }  # fmt: skip
+    await line.feed(whatsapp_body("111", edit))
+    (entry,) = await line.node.fetch("SELECT raw_id, reason, retry_at IS NOT NULL FROM quarantine")
+    assert tuple(entry)[1:] == ("target_unknown", True)
+    await line.feed(whatsapp_body("111", whatsapp_text("15551230001", "wamid.1", "worse")))
+    raw = await line.node.fetch("SELECT id, received_at, app_id, body FROM raw_deliveries WHERE id = $1", entry[0])
+    await line.node.processor.process([RawDelivery(*raw[0])], replay=True)
+    (message,) = await line.messages()
+    assert message["parts"][0]["text"] == "better"
+    assert await line.node.fetchval("SELECT count(*) FROM quarantine WHERE released_at IS NULL") == 0
+
+
+async def test_receipts_of_unknown_messages_are_parked(line: Line) -> None:
+    body = whatsapp_body("111", statuses=[whatsapp_status("wamid.out", s) for s in ("read", "delivered")])
+    await line.feed(body, body)
+    rows = await line.node.fetch("SELECT external_id, status FROM parked_receipts ORDER BY status")
+    assert [tuple(row) for row in rows] == [("wamid.out", "delivered"), ("wamid.out", "read")]
+    assert await line.node.fetchval("SELECT count(*) FROM contacts") == 0
+
+
+async def test_concurrent_writers_leave_no_gap_and_no_double(line: Line, database_url: str) -> None:
+    """P2 and P3 under load: shuffled, repeated bodies through two nodes; the log is dense, the threads are."""
+    other = await start_node(database_url)
+    chance = random.Random(7)
+    bodies = [whatsapp_body("111", whatsapp_text(f"1555199000{n % 7}", f"wamid.{n}", f"text {n}")) for n in range(140)]
+    doubled = bodies * 2
+    chance.shuffle(doubled)
+    batches = [doubled[start : start + 10] for start in range(0, len(doubled), 10)]
+    try:
+        for pair in zip(batches[::2], batches[1::2], strict=True):
+            await asyncio.gather(line.feed(*pair[0]), line.feed(*pair[1], node=other))
+    finally:
+        await other.database.stop()
+    messages = await line.messages()
+    assert sorted(m["external_id"] for m in messages) == sorted(f"wamid.{n}" for n in range(140))
+    numbers: dict[UUID, list[int]] = {}
+    for message in messages:
+        numbers.setdefault(message["conversation_id"], []).append(message["number"])
+    assert all(thread == list(range(1, 21)) for thread in numbers.values())
+    assert [position for position, _, _ in await line.events()] == list(range(1, 7 * 2 + 140 + 1))
