@@ -155,7 +155,12 @@ class Chatter:
             return
         thread.waiting = False
         pause = self.simulation.chance.uniform(*PAUSE)
-        self.simulation.outbox.later(pause, lambda: self._speak(thread))
+        # Not a wait of the outbox: flushing webhooks must not hurry people.
+        asyncio.get_running_loop().call_later(pause, self._go_on, thread)
+
+    def _go_on(self, thread: _Thread) -> None:
+        if self.running:
+            self._speak(thread)
 
 
 def _reference(account: Account, script: Script, generation: int) -> CustomerRef:

@@ -104,6 +104,8 @@ class Outbox:
         self._batches: dict[str, list[Event]] = {}
         self._shuffles: dict[LaneKey, list[Event]] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._queued = 0
+        """Posts in all lanes."""
         self.delivered = 0
         self.failed = 0
         self.dropped = 0
@@ -125,7 +127,7 @@ class Outbox:
         for task in list(self._working):
             task.cancel()
         await asyncio.gather(*self._working, return_exceptions=True)
-        self.delivered = self.failed = self.dropped = 0
+        self._queued = self.delivered = self.failed = self.dropped = 0
         self.concurrency, self.retry_scale = self._defaults
 
     async def stop(self) -> None:
@@ -224,6 +226,7 @@ class Outbox:
 
     def _push(self, post: Post) -> None:
         self.recent.append(post)
+        self._queued += 1
         post.forged = self._faults.strike("webhooks", "bad_signature", post.account.account_id) is not None
         lane = self._lanes.get(post.lane)
         if lane is not None:
@@ -268,6 +271,7 @@ class Outbox:
                     return
                 continue
             lane.popleft()
+            self._queued -= 1
             if not lane:
                 del self._lanes[key]
                 return
@@ -283,7 +287,10 @@ class Outbox:
             return False
         try:
             async with self._session.post(
-                account.webhook_url, data=post.body, headers=_headers(account, post.body, post.forged)
+                account.webhook_url,
+                data=post.body,
+                headers=_headers(account, post.body, post.forged),
+                allow_redirects=False,
             ) as answer:
                 await answer.read()
                 status = answer.status
@@ -322,7 +329,7 @@ class Outbox:
     def pending(self) -> int:
         """Events that have not left, those waiting for a timer included."""
         waiting = sum(1 for _, retry in self._timers.values() if not retry)
-        return sum(len(lane) for lane in self._lanes.values()) + waiting
+        return self._queued + waiting
 
     def pending_of(self, account_id: str) -> int:
         return sum(len(lane) for key, lane in self._lanes.items() if key[0] == account_id)

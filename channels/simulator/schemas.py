@@ -51,7 +51,7 @@ class AccountWish(Wish):
     webhook_url: str | None = None
     verify_token: str | None = None
     verify: bool = False
-    options: Options = Options()
+    options: Options = Field(default_factory=Options)
 
 
 class CustomerRef(Wish):
@@ -91,15 +91,15 @@ class Story(Wish):
 
 
 class SharedContact(Wish):
-    name: str
-    phone: str
+    name: str = "Bo Berg"
+    phone: str = "+46700000001"
 
 
 class SayWish(Wish):
     """One act of a customer. ``message_id`` is its target: what is edited, unsent, reacted to or tapped on."""
 
     account_id: str
-    customer: CustomerRef = CustomerRef()
+    customer: CustomerRef = Field(default_factory=CustomerRef)
     kind: SayKind = "text"
     text: str | None = None
     """Also the caption of media and the new text of an edit."""
@@ -112,13 +112,13 @@ class SayWish(Wish):
     longitude: float = 13.405
     place_name: str | None = None
     address: str | None = None
-    contact: SharedContact = SharedContact(name="Bo Berg", phone="+46700000001")
+    contact: SharedContact = Field(default_factory=SharedContact)
     emoji: str = "👍"
     message_id: str | None = None
     reply_to: str | None = None
     payload: str | None = None
     title: str | None = None
-    story: Story = Story()
+    story: Story = Field(default_factory=Story)
     referral: Json | None = None
     forwarded: bool = False
     media_group_id: str | None = None

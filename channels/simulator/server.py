@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 import uvicorn
@@ -111,4 +111,5 @@ def run(
         retry_scale=retry_scale,
         fetch_links=fetch_links,
     )
-    uvicorn.Server(_config(app, host=host, port=port, log_level=log_level)).run()
+    with suppress(KeyboardInterrupt):  # uvicorn stops in order and then raises the signal again
+        uvicorn.Server(_config(app, host=host, port=port, log_level=log_level)).run()

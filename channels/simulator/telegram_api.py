@@ -247,7 +247,8 @@ class TelegramApi:
             waiting = [] if call.fields.get("drop_pending_updates") is True else list(account.pulled)
             account.pulled.clear()
             for chat, update in waiting:
-                self._simulation.emit(account, account.customers[chat], "update", update, part="update")
+                if chat in account.customers:
+                    self._simulation.emit(account, account.customers[chat], "update", update, part="update")
         return True
 
     async def _delete_webhook(self, account: Account, call: Call) -> JsonValue:

@@ -287,5 +287,6 @@ def _tap(wish: SayWish, target: Message | None) -> tuple[str, JsonObject]:
     if target is not None and target.kind == "template":
         return "button", {"button": {"payload": payload, "text": title}}
     reply: JsonValue = {"id": payload, "title": title}
-    kind = "list_reply" if wish.kind == "list_reply" else "button_reply"
+    offered = wire.as_object(target.content.get("interactive")).get("type") if target is not None else None
+    kind = "list_reply" if "list" in (offered, wish.kind.removesuffix("_reply")) else "button_reply"
     return "interactive", {"interactive": {"type": kind, kind: reply}}

@@ -188,7 +188,8 @@ class WhatsAppApi:
         typing = fields.get("typing_indicator")
         if typing is not None and as_object(typing).get("type") != "text":
             raise invalid("typing_indicator['type'] must be text")
-        for earlier in account.customers[message.customer_id].thread:
+        customer = account.customers.get(message.customer_id)
+        for earlier in customer.thread if customer else ():
             if earlier.incoming and earlier.at <= message.at:
                 earlier.raise_status("read")
         return Reply({"success": True})

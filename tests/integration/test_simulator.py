@@ -164,7 +164,7 @@ async def test_meta_bodies_are_signed_as_sent_and_escape_non_ascii(stage: Stage)
 
 
 async def test_username_adopters_come_without_a_phone(stage: Stage) -> None:
-    customer = {"phone": "15551230002", "bsuid": "US.77", "username": "ann.b", "hide_phone": True}
+    customer: dict[str, Any] = {"phone": "15551230002", "bsuid": "US.77", "username": "ann.b", "hide_phone": True}
     await stage.control.say("111", customer, "hi")
     await stage.receiver.until(1)
     value = stage.receiver.items()[0]
@@ -528,9 +528,9 @@ async def test_page_attachments_and_profile(stage: Stage) -> None:
         "recipient": '{"id":"9001"}', "message": '{"attachment":{"type":"image","payload":{"is_reusable":true}}}',
     })  # fmt: skip
     form.add_field("filedata", b"\x89PNG", filename="a.png", content_type="image/png")
-    status, answer = await stage.graph("POST", "222/messages", "page-token", None, data=form)
+    status, sent = await stage.graph("POST", "222/messages", "page-token", None, data=form)
     assert status == 200
-    assert "attachment_id" in answer
+    assert "attachment_id" in sent
 
 
 async def test_telegram_files(stage: Stage) -> None:
@@ -568,8 +568,8 @@ async def test_failed_webhooks_are_delivered_again_in_order(stage: Stage) -> Non
         await stage.control.say("111", {"id": "15551230001"}, text)
     await stage.receiver.until(2)
     assert [item["messages"][0]["text"]["body"] for item in stage.receiver.items()] == ["one", "two"]
-    posts = (await stage.control.outbox("111"))["posts"]
-    assert [post["attempts"] for post in posts] == [["500", "503", "500", "200"], ["200"]]  # type: ignore[index,union-attr,call-overload]
+    posts: Any = (await stage.control.outbox("111"))["posts"]
+    assert [post["attempts"] for post in posts] == [["500", "503", "500", "200"], ["200"]]
 
 
 async def test_down_holds_webhooks_and_up_delivers_them_with_some_again(stage: Stage) -> None:
@@ -593,9 +593,10 @@ async def test_a_refused_connection_is_tried_again(stage: Stage) -> None:
     await asyncio.sleep(0.05)
     await stage.control.register("whatsapp", "115", "t", app_secret=SECRET, webhook_url=stage.receiver.url + "/meta")
     assert await stage.control.flush()
-    (post,) = (await stage.control.outbox("115"))["posts"]  # type: ignore[misc,union-attr]
-    assert post["attempts"][0] == "ClientConnectorError"  # type: ignore[index,call-overload]
-    assert post["attempts"][-1] == "200"  # type: ignore[index,call-overload]
+    posts: Any = (await stage.control.outbox("115"))["posts"]
+    (post,) = posts
+    assert post["attempts"][0] == "ClientConnectorError"
+    assert post["attempts"][-1] == "200"
 
 
 Check = Callable[[Receiver], bool]
@@ -614,8 +615,8 @@ Check = Callable[[Receiver], bool]
 )
 async def test_webhook_faults(stage: Stage, fault: dict[str, Any], posts: int, check: Check) -> None:
     await stage.control.fault("webhooks", **fault)
-    wishes = [{"account_id": "111", "customer": {"id": "15551230001"}, "text": str(n)} for n in range(6)]
-    said = await stage.control.say_many(wishes)  # type: ignore[arg-type]
+    wishes: list[Any] = [{"account_id": "111", "customer": {"id": "15551230001"}, "text": str(n)} for n in range(6)]
+    said = await stage.control.say_many(wishes)
     assert len({each["id"] for each in said}) == 6
     if fault["kind"] == "bad_signature":
         async with asyncio.timeout(5):
@@ -787,3 +788,42 @@ async def test_reset_forgets_everything(stage: Stage) -> None:
     health = await stage.control.health()
     assert health == {"status": "ok", "accounts": 0, "pending": 0, "delivered": 0, "failed": 0, "dropped": 0}
     assert stage.receiver.bodies == []
+
+
+async def test_a_tap_answers_in_the_form_of_what_was_offered(stage: Stage) -> None:
+    await wrote(stage, "111", "15551230001")
+    await stage.control.receipts(auto=False)
+    rows = [{"id": "r1", "title": "Row"}]
+    offer = {"type": "list", "body": {"text": "?"}, "action": {"button": "Pick", "sections": [{"rows": rows}]}}
+    _, listed = await stage.whatsapp(to="15551230001", type="interactive", interactive=offer)
+    reminder = {
+        "name": "appointment_reminder",
+        "language": {"code": "en_US"},
+        "components": [
+            {
+                "type": "body",
+                "parameters": [
+                    {"type": "text", "parameter_name": "first_name", "text": "Ann"},
+                    {"type": "text", "parameter_name": "day", "text": "Monday"},
+                ],
+            }
+        ],
+    }
+    _, sent = await stage.whatsapp(to="15551230001", type="template", template=reminder)
+    for answer in (listed, sent):
+        await stage.control.say(
+            "111",
+            {"id": "15551230001"},
+            kind="button",
+            message_id=answer["messages"][0]["id"],
+            payload="r1",
+            title="Row",
+        )
+    await stage.receiver.until(2)
+    picked, tapped = (item["messages"][0] for item in stage.receiver.items())
+    assert picked["interactive"] == {"type": "list_reply", "list_reply": {"id": "r1", "title": "Row"}}
+    assert picked["context"]["id"] == listed["messages"][0]["id"]
+    assert (tapped["type"], tapped["button"]) == ("button", {"payload": "r1", "text": "Row"})
+    assert (await stage.control.inbox("111", "15551230001"))[1][
+        "text"
+    ] == "Ann, we look forward to seeing you on Monday."
