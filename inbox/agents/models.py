@@ -86,4 +86,4 @@ login_throttle = Table(
     Column("level", Float, nullable=False),
     moment("updated_at", nullable=False),
 )
-"""Failed log-ins per e-mail and per client address (installation-wide), as a level that sinks steadily (``throttle``)."""
+"""Failed log-ins per e-mail and per client address (installation-wide), as a level that sinks (``throttle``)."""

@@ -1,0 +1,168 @@
+"""How workspaces, agents and their credentials look to clients: in answers and in events alike.
+
+No view holds a password, a token or a digest; the ``…Created`` and ``…Out`` answers show a new secret this one time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Final, Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+
+from inbox.agents.principal import Permission, Role
+from inbox.kernel.pages import decode_cursor
+
+SHORTEST_PASSWORD: Final = 10
+
+Name: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+Email: TypeAlias = Annotated[
+    str,
+    # ASCII only: what "lower case" means for other letters differs between Python and PostgreSQL's locales.
+    StringConstraints(to_lower=True, max_length=254, pattern=r"^[!-?A-~]+@[!-?A-~]+\.[!-?A-~]+$"),
+    Field(examples=["ada@example.com"]),
+]
+NewPassword: TypeAlias = Annotated[SecretStr, Field(min_length=SHORTEST_PASSWORD, max_length=256)]
+GivenPassword: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=256)]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceView:
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """A person, or a bot (role ``bot``, no e-mail)."""
+
+    id: UUID
+    name: str
+    email: str | None
+    role: Role
+    disabled: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """``hint`` is the end of the token, by which its owner knows it. ``scopes`` empty: all that the role allows."""
+
+    id: UUID
+    agent_id: UUID
+    kind: Literal["session", "api"]
+    name: str
+    hint: str
+    scopes: list[Permission]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class ListQuery(BaseModel):
+    """A page of a list that is ordered by id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    after: str | None = Field(default=None, max_length=200, description="The `next` of the page before.")
+    limit: int = Field(default=50, ge=1, le=200)
+
+    def last_id(self) -> UUID | None:
+        return None if self.after is None else decode_cursor(self.after, tuple[UUID])[0]
+
+
+class PersonIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["admin", "supervisor", "agent"]
+    name: Name
+    email: Email
+    password: NewPassword
+
+
+class BotIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["bot"]
+    name: Name
+
+
+AgentIn: TypeAlias = Annotated[PersonIn | BotIn, Field(discriminator="role")]
+
+
+class AgentPatch(BaseModel):
+    """What is left out or null stays as it is. A new password ends the sessions of the agent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    role: Literal["admin", "supervisor", "agent"] | None = None
+    disabled: bool | None = None
+    password: NewPassword | None = None
+
+
+class LogIn(BaseModel):
+    """``workspace_id`` is needed only by people who work in several workspaces with one e-mail and password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Email
+    password: GivenPassword
+    workspace_id: UUID | None = None
+
+
+class PasswordChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    current: GivenPassword
+    new: NewPassword
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOut:
+    """``token`` goes into ``Authorization: Bearer …``; it is not shown again."""
+
+    token: str = field(repr=False)
+    expires_at: datetime
+    agent: AgentView
+    workspace: WorkspaceView
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who is calling, and what this token may do."""
+
+    agent: AgentView
+    workspace: WorkspaceView
+    token_id: UUID
+    permissions: list[Permission]
+
+
+class TokenIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    agent_id: UUID | None = Field(default=None, description="A bot (needs agents.write); left out: the caller.")
+    scopes: list[Permission] = Field(
+        default_factory=list, max_length=32, description="Only these permissions; empty: all that the role allows."
+    )
+    expires_at: AwareDatetime | None = Field(default=None, description="Left out: valid until it is revoked.")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCreated:
+    """``secret`` is shown this one time; only its digest is kept."""
+
+    secret: str = field(repr=False)
+    token: TokenView
+
+
+@dataclass(frozen=True, slots=True)
+class TicketOut:
+    """Opens one socket at ``url`` until ``expires_at``."""
+
+    ticket: str = field(repr=False)
+    expires_at: datetime
+    url: str
