@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
 
 from inbox.kernel.connection import Connection
+from inbox.kernel.database import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,12 @@ class ChannelRow:
     health: str
     health_reason: str | None
     created_at: datetime
+    updated_at: datetime | None
 
 
 APP = "id, workspace_id, provider, name, endpoint_key, account_id, secrets, created_at"
 CHANNEL = """workspace_id, id, provider_app_id, kind, account_id, name, token, api_base, options, state, health,
-    health_reason, created_at"""
+    health_reason, created_at, updated_at"""
 
 
 def app(row: asyncpg.Record | None) -> AppRow | None:
@@ -65,7 +68,10 @@ async def find_app_by_id(connection: Connection, app_id: UUID) -> AppRow | None:
 async def find_account(connection: Connection, app_id: UUID, account_id: str) -> ChannelRow | None:
     return channel(
         await connection.fetchrow(
-            f"SELECT {CHANNEL} FROM channels WHERE provider_app_id = $1 AND account_id = $2", app_id, account_id
+            f"""SELECT {CHANNEL} FROM channels WHERE provider_app_id = $1
+                AND (account_id = $2 OR options->>'waba_id' = $2) ORDER BY (account_id = $2) DESC, id LIMIT 1""",
+            app_id,
+            account_id,
         )
     )
 
@@ -76,3 +82,171 @@ async def find_channel(connection: Connection, workspace_id: UUID, channel_id: U
             f"SELECT {CHANNEL} FROM channels WHERE workspace_id = $1 AND id = $2", workspace_id, channel_id
         )
     )
+
+
+# --- what a workspace may see of its apps: its own and those of the installation --------------------------------------
+
+
+async def app_page(connection: Connection, workspace_id: UUID, *, after: UUID | None, limit: int) -> list[AppRow]:
+    """Oldest first, above ``after``."""
+    found = await connection.fetch(
+        f"""
+        SELECT {APP} FROM provider_apps
+        WHERE (workspace_id = $1 OR workspace_id IS NULL) AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
+        """,
+        workspace_id,
+        after,
+        limit,
+    )
+    return [AppRow(*row) for row in found]
+
+
+async def find_visible_app(
+    connection: Connection, workspace_id: UUID, app_id: UUID, *, lock: Literal["key share", "update"] | None = None
+) -> AppRow | None:
+    """``key share`` keeps the app from being deleted until the transaction ends."""
+    locking = "" if lock is None else f" FOR {lock.upper()}"
+    return app(
+        await connection.fetchrow(
+            f"SELECT {APP} FROM provider_apps WHERE id = $2 AND (workspace_id = $1 OR workspace_id IS NULL){locking}",
+            workspace_id,
+            app_id,
+        )
+    )
+
+
+async def insert_app(
+    unit: UnitOfWork,
+    workspace_id: UUID,
+    app_id: UUID,
+    *,
+    provider: str,
+    name: str,
+    endpoint_key: str,
+    account_id: str | None,
+    secrets: bytes,
+) -> AppRow:
+    row = await unit.fetchrow(
+        f"""
+        INSERT INTO provider_apps (id, workspace_id, provider, name, endpoint_key, account_id, secrets)
+        VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {APP}
+        """,
+        app_id,
+        workspace_id,
+        provider,
+        name,
+        endpoint_key,
+        account_id,
+        secrets,
+    )
+    assert row is not None
+    return AppRow(*row)
+
+
+async def update_app(unit: UnitOfWork, app_id: UUID, *, name: str, secrets: bytes) -> AppRow:
+    row = await unit.fetchrow(
+        f"UPDATE provider_apps SET name = $2, secrets = $3 WHERE id = $1 RETURNING {APP}", app_id, name, secrets
+    )
+    assert row is not None
+    return AppRow(*row)
+
+
+async def delete_app(unit: UnitOfWork, app_id: UUID) -> bool:
+    """False when channels are connected through it."""
+    try:
+        await unit.execute("DELETE FROM provider_apps WHERE id = $1", app_id)
+    except asyncpg.ForeignKeyViolationError:
+        return False
+    return True
+
+
+# --- channels of a workspace ------------------------------------------------------------------------------------------
+
+
+async def channel_page(
+    connection: Connection, workspace_id: UUID, *, after: UUID | None, limit: int
+) -> list[ChannelRow]:
+    """Oldest first, above ``after``."""
+    found = await connection.fetch(
+        f"""
+        SELECT {CHANNEL} FROM channels WHERE workspace_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
+        """,
+        workspace_id,
+        after,
+        limit,
+    )
+    return [ChannelRow(*row) for row in found]
+
+
+async def lock_channel(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID) -> ChannelRow | None:
+    return channel(
+        await unit.fetchrow(
+            f"SELECT {CHANNEL} FROM channels WHERE workspace_id = $1 AND id = $2 FOR NO KEY UPDATE",
+            workspace_id,
+            channel_id,
+        )
+    )
+
+
+async def insert_channel(
+    unit: UnitOfWork,
+    workspace_id: UUID,
+    channel_id: UUID,
+    *,
+    app_id: UUID,
+    kind: str,
+    account_id: str,
+    name: str,
+    token: bytes,
+    api_base: str | None,
+    options: Mapping[str, str],
+) -> ChannelRow | None:
+    """``None`` when the account is connected already, here or in another workspace."""
+    return channel(
+        await unit.fetchrow(
+            f"""
+            INSERT INTO channels (workspace_id, id, provider_app_id, kind, account_id, name, token, api_base, options)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            ON CONFLICT (kind, account_id) DO NOTHING RETURNING {CHANNEL}
+            """,
+            workspace_id,
+            channel_id,
+            app_id,
+            kind,
+            account_id,
+            name,
+            token,
+            api_base,
+            options,
+        )
+    )
+
+
+async def update_channel(
+    unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, fields: Mapping[str, object]
+) -> ChannelRow:
+    """``fields``: name, token (sealed), state, options, health, health_reason."""
+    assignments = "".join(f"{column} = ${n}, " for n, column in enumerate(fields, 3))
+    if "health" in fields:
+        assignments += "health_changed_at = now(), "
+    row = await unit.fetchrow(
+        f"""
+        UPDATE channels SET {assignments}updated_at = now() WHERE workspace_id = $1 AND id = $2 RETURNING {CHANNEL}
+        """,
+        workspace_id,
+        channel_id,
+        *fields.values(),
+    )
+    assert row is not None
+    return ChannelRow(*row)
+
+
+async def delete_channel(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID) -> Literal["gone", "unknown", "used"]:
+    """``used``: it has conversations. The transaction cannot go on then."""
+    try:
+        gone = await unit.fetchval(
+            "DELETE FROM channels WHERE workspace_id = $1 AND id = $2 RETURNING true", workspace_id, channel_id
+        )
+    except asyncpg.ForeignKeyViolationError:
+        return "used"
+    return "gone" if gone else "unknown"

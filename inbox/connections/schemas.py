@@ -1,0 +1,168 @@
+"""How provider apps and channels look to clients: in answers and in events alike. No view holds a credential.
+
+``verify_token`` is the exception that proves it: a person has to paste it into the provider's form, so whoever may
+write channels sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+
+from channels.capabilities import Capabilities
+
+State = Literal["enabled", "disabled"]
+Health = Literal["ok", "reauthorise", "paused", "degraded"]
+
+MOST_SECRETS = 4
+
+Name: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
+AccountId: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+GivenSecret: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=256)]
+Secrets: TypeAlias = Annotated[list[GivenSecret], Field(min_length=1, max_length=MOST_SECRETS)]
+GivenToken: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
+Options: TypeAlias = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=64)],
+        Annotated[str, StringConstraints(max_length=512)],
+    ],
+    Field(max_length=50, description="Facts of the kind, such as `waba_id`. Shown to everybody: never credentials."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAppView:
+    """A Meta app or a Telegram bot. ``shared``: it belongs to the installation and cannot be changed here.
+
+    ``webhook_url`` and ``verify_token`` go into the provider's form; they are null for callers without
+    channels.write, and for shared apps.
+    """
+
+    id: UUID
+    provider: str
+    name: str
+    account_id: str | None
+    shared: bool
+    webhook_url: str | None
+    verify_token: str | None = field(repr=False)
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAppCreated:
+    """``generated_secret`` is shown this one time: Telegram wants it as ``secret_token`` of setWebhook."""
+
+    app: ProviderAppView
+    generated_secret: str | None = field(repr=False)
+
+
+class ProviderAppIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    provider: Word = Field(examples=["meta", "telegram"])
+    name: Name
+    signing_secrets: Secrets | None = Field(
+        default=None, description="Meta: the app secret. Telegram: the secret_token; left out, one is generated."
+    )
+    verify_token: GivenSecret | None = Field(default=None, description="Meta only; left out, one is generated.")
+    account_id: AccountId | None = Field(default=None, description="Telegram only: the id of the bot.")
+
+
+class ProviderAppPatch(BaseModel):
+    """What is left out or null stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    signing_secrets: Secrets | None = None
+    keep_previous_secrets: bool = Field(
+        default=False, description="While secrets are rotated: what was signed with the old ones is accepted too."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """A connected number, Page, account or bot. ``health_reason`` is a sentence for a person."""
+
+    id: UUID
+    kind: str
+    provider_app_id: UUID
+    account_id: str
+    name: str
+    state: State
+    health: Health
+    health_reason: str | None
+    options: Mapping[str, str]
+    api_base: str | None
+    created_at: datetime
+    updated_at: datetime | None
+
+
+class ChannelIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Word = Field(examples=["whatsapp", "messenger", "instagram", "telegram"])
+    provider_app_id: UUID
+    account_id: AccountId | None = Field(
+        default=None, description="As the provider names it in its webhooks; left out, the account of the app."
+    )
+    name: Name
+    token: GivenToken
+    api_base: str | None = Field(
+        default=None,
+        max_length=256,
+        description="Replaces the provider's host, for a simulator. Reaches private networks only where the "
+        "installation allows it; not for shared apps.",
+    )
+    options: Options = Field(default_factory=dict)
+
+
+class ChannelPatch(BaseModel):
+    """What is left out or null stays as it is; ``options`` replaces all of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    token: GivenToken | None = None
+    state: State | None = None
+    options: Options | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKind:
+    kind: str
+    provider: str
+    capabilities: Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedAccount:
+    account_id: str
+    name: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFault:
+    """``reauthorise``: a new token is needed."""
+
+    code: str
+    reason: str
+    provider_code: str | None
+    retryable: bool
+    reauthorise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOut:
+    """Whether the credentials of the channel work; ``fault`` says why not."""
+
+    ok: bool
+    account: CheckedAccount | None
+    fault: CheckFault | None
