@@ -1,0 +1,92 @@
+"""Contacts over HTTP. The version of a contact is its ETag: a change can demand that nobody else was there first."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contacts.schemas import ContactDetail, ContactIn, ContactView
+from contacts.service import Contacts, ContactUnknown, VersionChanged
+from inbox.kernel.errors import Forbidden
+from inbox.kernel.pages import Page, decode_cursor, encode_cursor
+from inbox.kernel.web import Answer, Header, Query, get, patch, post
+
+ETAG = {"ETag": 'The version of the contact, such as "3"; send it back as If-Match.'}
+
+
+class Caller(Protocol):
+    """What contacts need to know of whoever is calling; the router injects whatever proves it."""
+
+    @property
+    def workspace_id(self) -> UUID: ...
+
+    def require(self, permission: Literal["contacts.read", "contacts.write"]) -> None:
+        """Raises ``Forbidden``."""
+
+
+class ContactQuery(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    search: str | None = Field(default=None, min_length=1, max_length=100, description="In name, e-mail and phone.")
+    after: str | None = Field(default=None, max_length=200, description="The `next` of the page before.")
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class ContactRoutes:
+    """People, and how they can be reached."""
+
+    def __init__(self, contacts: Contacts) -> None:
+        self._contacts = contacts
+
+    @get("/v1/contacts", errors=(Forbidden,))
+    async def list(self, caller: Caller, query: Annotated[ContactQuery, Query()]) -> Page[ContactView]:
+        """List contacts, newest first."""
+        caller.require("contacts.read")
+        after = None if query.after is None else decode_cursor(query.after, tuple[UUID])[0]
+        found = await self._contacts.list(caller.workspace_id, after=after, search=query.search, limit=query.limit + 1)
+        return Page(
+            items=found[: query.limit],
+            next=encode_cursor(found[query.limit - 1].id) if len(found) > query.limit else None,
+        )
+
+    @post("/v1/contacts", status=201, errors=(Forbidden,), headers=ETAG)
+    async def create(self, caller: Caller, body: ContactIn) -> Answer[ContactView]:
+        """Add a contact by hand."""
+        caller.require("contacts.write")
+        return _tagged(await self._contacts.create(caller.workspace_id, body))
+
+    @get("/v1/contacts/{contact_id}", errors=(Forbidden, ContactUnknown), headers=ETAG)
+    async def read(self, caller: Caller, contact_id: UUID) -> Answer[ContactDetail]:
+        """Read a contact with its identities. One that was merged answers as the contact it became."""
+        caller.require("contacts.read")
+        detail = await self._contacts.read(caller.workspace_id, contact_id)
+        return Answer(detail, headers=_etag(detail.contact))
+
+    @patch("/v1/contacts/{contact_id}", errors=(Forbidden, ContactUnknown, VersionChanged), headers=ETAG)
+    async def change(
+        self,
+        caller: Caller,
+        contact_id: UUID,
+        body: ContactIn,
+        if_match: Annotated[
+            str | None,
+            Header(
+                pattern=r'^(\*|"[0-9]{1,18}")$',
+                description="The ETag that was read: refuse the change when the contact has changed since.",
+            ),
+        ] = None,
+    ) -> Answer[ContactView]:
+        """Change a contact. Fields that are left out stay, null empties one."""
+        caller.require("contacts.write")
+        version = None if if_match is None or if_match == "*" else int(if_match.strip('"'))
+        return _tagged(await self._contacts.change(caller.workspace_id, contact_id, body, version=version))
+
+
+def _etag(contact: ContactView) -> dict[str, str]:
+    return {"ETag": f'"{contact.version}"'}
+
+
+def _tagged(contact: ContactView) -> Answer[ContactView]:
+    return Answer(contact, headers=_etag(contact))
