@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
+
+import asyncpg
 
 from inbox.ingest import repository as rows
 from inbox.ingest.processor import Processor
@@ -21,19 +23,36 @@ class Replay:
         self._database = database
         self._processor = processor
 
-    async def quarantined(self, *, reason: Reason | None = None, progress: Callable[[int], None] | None = None) -> int:
-        """Bodies with open entries, oldest first. What fails again is in quarantine again. Returns how many ran."""
-        done: set[UUID] = set()
+    async def open_entries(self, workspace_id: UUID | None, *, limit: int) -> list[asyncpg.Record]:
+        async with self._database.transaction(readonly=True) as unit:
+            return await rows.in_quarantine(unit, workspace_id=workspace_id, limit=limit)
+
+    async def quarantined(
+        self,
+        *,
+        reason: Reason | None = None,
+        workspace_id: UUID | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Bodies with open entries, oldest first, each once. What fails again is in quarantine again.
+
+        Returns how many ran.
+        """
+        until = datetime.now(UTC)
+        after: tuple[datetime, UUID] | None = None
+        count = 0
         while True:
             async with self._database.transaction(readonly=True) as unit:
-                found = await rows.of_quarantine(unit, limit=PAGE + len(done), reason=reason)
-            bodies = [raw for raw in found if raw.id not in done][:PAGE]
+                bodies = await rows.of_quarantine(
+                    unit, after=after, until=until, limit=PAGE, reason=reason, workspace_id=workspace_id
+                )
             if not bodies:
-                return len(done)
+                return count
             await self._processor.process(bodies, replay=True)
-            done.update(raw.id for raw in bodies)
+            after = (bodies[-1].received_at, bodies[-1].id)
+            count += len(bodies)
             if progress is not None:
-                progress(len(done))
+                progress(count)
 
     async def between(self, since: datetime, until: datetime, *, progress: Callable[[int], None] | None = None) -> int:
         """Every kept body received in [since, until). Returns how many ran."""

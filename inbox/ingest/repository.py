@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -134,11 +134,20 @@ async def take_retries(unit: UnitOfWork, *, limit: int) -> list[RawDelivery]:
     return [RawDelivery(*row) for row in found]
 
 
-async def in_quarantine(unit: UnitOfWork, *, limit: int) -> list[asyncpg.Record]:
-    """Open entries, oldest first: id, raw id, received at, item, reason, detail, since."""
+async def in_quarantine(unit: UnitOfWork, *, workspace_id: UUID | None, limit: int) -> list[asyncpg.Record]:
+    """Open entries, oldest first: id, raw id, received at, item, reason, detail, since.
+
+    ``workspace_id``: only those of the workspace's own apps; ``None``: of the installation.
+    """
     return await unit.fetch(
-        """SELECT id, raw_id, raw_received_at, item, reason, detail, created_at FROM quarantine
-           WHERE released_at IS NULL ORDER BY created_at, id LIMIT $1""",
+        """
+        SELECT q.id, q.raw_id, q.raw_received_at, q.item, q.reason, q.detail, q.created_at FROM quarantine q
+        WHERE q.released_at IS NULL AND ($1::uuid IS NULL OR EXISTS (
+            SELECT 1 FROM raw_deliveries r JOIN provider_apps a ON a.id = r.app_id
+            WHERE r.id = q.raw_id AND r.received_at = q.raw_received_at AND a.workspace_id = $1))
+        ORDER BY q.created_at, q.id LIMIT $2
+        """,
+        workspace_id,
         limit,
     )
 
@@ -169,18 +178,33 @@ async def kept_between(
     return [RawDelivery(*row) for row in found]
 
 
-async def of_quarantine(unit: UnitOfWork, *, limit: int, reason: str | None = None) -> list[RawDelivery]:
-    """Bodies with open entries (of one ``reason``), oldest first."""
+async def of_quarantine(
+    unit: UnitOfWork,
+    *,
+    after: tuple[datetime, UUID] | None,
+    until: datetime,
+    limit: int,
+    reason: str | None = None,
+    workspace_id: UUID | None = None,
+) -> list[RawDelivery]:
+    """Bodies with open entries made before ``until`` (of one ``reason``, of one workspace's apps), oldest first."""
+    last_at, last_id = after or (datetime.fromtimestamp(0, UTC), UUID(int=0))
     found = await unit.fetch(
         """
         SELECT r.id, r.received_at, r.app_id, r.body FROM raw_deliveries r
         JOIN (SELECT DISTINCT raw_id, raw_received_at FROM quarantine
-              WHERE released_at IS NULL AND ($2::text IS NULL OR reason = $2)) q
+              WHERE released_at IS NULL AND created_at < $4 AND ($5::text IS NULL OR reason = $5)) q
           ON q.raw_id = r.id AND q.raw_received_at = r.received_at
-        ORDER BY r.received_at, r.id LIMIT $1
+        WHERE (r.received_at, r.id) > ($1, $2)
+          AND ($6::uuid IS NULL OR r.app_id IN (SELECT id FROM provider_apps WHERE workspace_id = $6))
+        ORDER BY r.received_at, r.id LIMIT $3
         """,
+        last_at,
+        last_id,
         limit,
+        until,
         reason,
+        workspace_id,
     )
     return [RawDelivery(*row) for row in found]
 

@@ -1,0 +1,131 @@
+"""The ASGI application: routes, middleware, exception handlers, lifespan. Nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from channels.registry import PROVIDERS
+from contacts import events as contact_events
+from contacts.routes import Caller, ContactRoutes
+from inbox.agents import events as agent_events
+from inbox.agents.origin import BaseUrl, ClientAddress, base_url, client_address
+from inbox.agents.principal import Principal
+from inbox.agents.routes import AgentRoutes, SessionRoutes, TokenRoutes
+from inbox.connections import events as connection_events
+from inbox.connections.routes import ChannelRoutes, ProviderAppRoutes
+from inbox.conversations import events as conversation_events
+from inbox.conversations.routes import ConversationRoutes
+from inbox.delivery.routes import DeliveryRoutes
+from inbox.figures import Figures
+from inbox.ingest.endpoint import WebhookEndpoint
+from inbox.ingest.routes import QuarantineRoutes
+from inbox.kernel.openapi import BEARER, describe
+from inbox.kernel.web import RequestBoundary, build_routes, exception_handlers
+from inbox.messages import events as message_events
+from inbox.messages.routes import MessageRoutes
+from inbox.realtime.routes import StreamRoutes, stream_routes
+from inbox.runtime import Runtime
+from inbox.socket_commands import socket_commands
+
+DESCRIPTION = """One inbox for WhatsApp, Messenger, Instagram and Telegram.
+
+Lists and conversations answer with `epoch` and `position`: connect to `/v1/stream` with a one-time ticket, `resume`
+from there, and every later event arrives exactly once and in order, or an explicit `reset`. Refusals are
+`application/problem+json` with a stable `code`.
+"""
+
+
+def create_app(runtime: Runtime) -> Starlette:
+    """Starting the application starts the runtime; stopping it finishes what was accepted."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await runtime.start()
+        try:
+            yield
+        finally:
+            await runtime.stop()
+
+    groups = route_groups(runtime)
+    document = orjson.dumps(api_description(groups))
+
+    async def openapi(request: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    webhooks = WebhookEndpoint(
+        runtime.directory,
+        PROVIDERS,
+        runtime.acceptance,
+        runtime.ingest_metrics,
+        max_bytes=runtime.settings.webhook_max_bytes,
+    )
+    authentication = runtime.authentication
+    settings = runtime.settings
+    routes = [
+        Route("/webhooks/{provider}/{key}", webhooks),
+        Route("/openapi.json", openapi, methods=["GET"]),
+        *Figures(runtime).health().routes(),
+        *stream_routes(
+            runtime.hub,
+            redeem_ticket=runtime.tickets.redeem,
+            authenticate=authentication.authenticate,
+            still_valid=authentication.still_valid,
+            commands=socket_commands(runtime),
+            heartbeat=settings.heartbeat_seconds,
+        ),
+        *build_routes(
+            groups,
+            inject={
+                Principal: authentication.authenticate,
+                Caller: authentication.authenticate,
+                ClientAddress: client_address(trust_proxy=settings.trust_proxy),
+                BaseUrl: base_url(settings.public_url),
+            },
+        ),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(RequestBoundary)],
+        exception_handlers=exception_handlers,
+        lifespan=lifespan,
+    )
+
+
+def route_groups(runtime: Runtime) -> list[object]:
+    return [
+        SessionRoutes(runtime.sessions, runtime.agents, runtime.workspaces),
+        TokenRoutes(runtime.tokens, runtime.tickets),
+        AgentRoutes(runtime.agents),
+        ProviderAppRoutes(runtime.apps),
+        ChannelRoutes(runtime.channels),
+        ContactRoutes(runtime.contacts),
+        ConversationRoutes(runtime.conversations, runtime.signals.read),
+        MessageRoutes(runtime.messages, runtime.sending),
+        DeliveryRoutes(runtime.delivery.service, runtime.signals),
+        QuarantineRoutes(runtime.replay),
+        StreamRoutes(runtime.hub),
+    ]
+
+
+def api_description(groups: list[object]) -> dict[str, Any]:
+    """OpenAPI 3.1, from the signatures that run; with the data of every event of the stream as schemas."""
+    catalogue = (agent_events, connection_events, contact_events, conversation_events, message_events)
+    schemas = [event for module in catalogue for event in module.EVENTS.values()]
+    return describe(
+        groups,
+        title="Omnichannel inbox",
+        version=version("omnichannel-inbox"),
+        description=DESCRIPTION,
+        schemas=schemas,
+        security={Principal: BEARER, Caller: BEARER},
+    )

@@ -1,0 +1,55 @@
+"""What an operator watches: readiness, and gauges sampled from the database when somebody asks (row E8)."""
+
+from __future__ import annotations
+
+from prometheus_client import Gauge
+
+from inbox.delivery import repository as delivery_rows
+from inbox.ingest import repository as ingest_rows
+from inbox.kernel.database import DatabaseUnavailable
+from inbox.kernel.health import Health
+from inbox.runtime import Runtime
+
+
+class Figures:
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        registry = runtime.registry
+        self._pending = Gauge("inbox_webhooks_pending", "Accepted and not yet handled", registry=registry)
+        self._oldest = Gauge("inbox_webhooks_oldest_seconds", "Age of the oldest pending one", registry=registry)
+        self._quarantine = Gauge("inbox_quarantine_open", "Items that wait for a replay", registry=registry)
+        self._deliveries = Gauge("inbox_deliveries", "Unfinished sends by state", ["state"], registry=registry)
+        self._sockets = Gauge("inbox_sockets", "Live sockets of this process", registry=registry)
+        self._restarts = Gauge("inbox_loop_restarts", "How often a side task died", ["loop"], registry=registry)
+        self._database_up = Gauge("inbox_database_up", "Whether PostgreSQL answers", registry=registry)
+        self._wakeup_up = Gauge("inbox_wakeup_up", "Whether wake-ups of other nodes arrive", registry=registry)
+
+    def health(self) -> Health:
+        return Health(self._runtime.registry, {"database": self._database}, self.collect)
+
+    async def collect(self) -> None:
+        self._sockets.set(self._runtime.hub.session_count)
+        self._wakeup_up.set(self._runtime.wakeup.healthy)
+        for loop, deaths in self._runtime.supervisor.deaths.items():
+            self._restarts.labels(loop).set(deaths)
+        try:
+            async with self._runtime.database.session() as connection:
+                pending, oldest, quarantine = await ingest_rows.backlog(connection)
+                states = await delivery_rows.unfinished(connection)
+        except DatabaseUnavailable:
+            self._database_up.set(0)
+            return
+        self._database_up.set(1)
+        self._pending.set(pending)
+        self._oldest.set(oldest)
+        self._quarantine.set(quarantine)
+        for state, count in states.items():
+            self._deliveries.labels(state).set(count)
+
+    async def _database(self) -> str | None:
+        try:
+            async with self._runtime.database.session() as connection:
+                await connection.fetchval("SELECT 1")
+        except DatabaseUnavailable as error:
+            return error.detail
+        return None

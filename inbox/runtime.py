@@ -1,0 +1,174 @@
+"""Builds the object graph of a process once, starts it in order, stops it in reverse.
+
+Everything is handed to whoever needs it, here and nowhere else: this page shows who depends on whom.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from channels.adapter import HttpAnswer
+from channels.registry import ADAPTERS, PROVIDERS
+from contacts.resolution import Resolver
+from contacts.service import Contacts
+from inbox.agents.authentication import Authentication
+from inbox.agents.service import Agents
+from inbox.agents.sessions import Sessions
+from inbox.agents.throttle import LogInThrottle
+from inbox.agents.tokens import Tickets, Tokens
+from inbox.agents.workspaces import Workspaces
+from inbox.connections.apps import ProviderApps
+from inbox.connections.directory import Directory
+from inbox.connections.service import Channels
+from inbox.conversations.service import Conversations
+from inbox.delivery.build import build_delivery
+from inbox.delivery.signals import Signals
+from inbox.ingest.acceptance import LEASE_SECONDS, Acceptance
+from inbox.ingest.intake import Intake
+from inbox.ingest.metrics import IngestMetrics
+from inbox.ingest.processor import Processor
+from inbox.ingest.replay import Replay
+from inbox.kernel.clock import SystemClock
+from inbox.kernel.database import Database
+from inbox.kernel.eventlog import EventLog
+from inbox.kernel.http import HttpClient, HttpSettings
+from inbox.kernel.keys import check_keys, secret_box
+from inbox.kernel.migrate import check_schema
+from inbox.kernel.partitions import ensure
+from inbox.kernel.secrets import Passwords
+from inbox.kernel.settings import Settings
+from inbox.kernel.supervisor import Supervisor
+from inbox.kernel.wakeup import Wakeup
+from inbox.messages.joining import ThreadJoiner
+from inbox.messages.receiving import Receiver
+from inbox.messages.sending import Sending
+from inbox.messages.service import Messages
+from inbox.realtime.build import build_hub
+from inbox.realtime.hub import Pace
+from inbox.realtime.relay import PostgresRelay
+from inbox.realtime.tail import CommitAnnouncer
+from scheduler.build import build_clock
+
+log = logging.getLogger(__name__)
+
+CHANNELS_TOPIC = "channels"
+DELIVERIES_TOPIC = "deliveries"
+
+
+class Runtime:
+    """One process of the product. ``worker`` loops run only where the settings give this process that role."""
+
+    def __init__(self, settings: Settings, dsn: str) -> None:
+        self.settings = settings
+        self.node = f"{socket.gethostname()}:{os.getpid()}"
+        self.registry = CollectorRegistry()
+        self.supervisor = Supervisor()
+        clock = SystemClock()
+
+        # Kernel
+        self.wakeup = Wakeup()
+        self.event_log = EventLog()
+        self.database = Database(dsn, connections=settings.database_connections, event_log=self.event_log)
+        self.box = secret_box(settings)
+        self.http = HttpClient(HttpSettings(allow_private=settings.allow_private_networks), HttpAnswer)
+        announcer = CommitAnnouncer(self.event_log, self.wakeup)
+
+        # People, and the channels they work on
+        passwords = Passwords()
+        throttle = LogInThrottle(self.database)
+        self.authentication = Authentication(self.database, self.wakeup, clock)
+        changed = self.authentication.changed
+        self.workspaces = Workspaces(self.database, passwords)
+        self.agents = Agents(self.database, passwords, throttle, changed)
+        self.sessions = Sessions(self.database, passwords, throttle, changed, hours=settings.session_hours)
+        self.tokens = Tokens(self.database, clock, changed)
+        self.tickets = Tickets(self.database, seconds=settings.ticket_seconds)
+        # Looked up inside transactions too: a pool of its own, so that these never wait for connections that wait for them.
+        self.lookups = Database(dsn, connections=2, event_log=self.event_log)
+        self.directory = Directory(self.lookups, self.box, ADAPTERS, settings.graph_version)
+        channels_changed = partial(self.wakeup.publish, CHANNELS_TOPIC)
+        self.wakeup.subscribe(CHANNELS_TOPIC, lambda workspace_id, *, full: self.directory.forget())
+        self.apps = ProviderApps(self.database, self.box, self.directory, tuple(PROVIDERS), channels_changed)
+        self.channels = Channels(
+            self.database,
+            self.box,
+            self.directory,
+            ADAPTERS,
+            self.http,
+            channels_changed,
+            graph_version=settings.graph_version,
+            allow_private=settings.allow_private_networks,
+        )
+
+        # Conversations and messages
+        self.contacts = Contacts(self.database)
+        self.conversations = Conversations(self.database, self.event_log, self.directory)
+        self.messages = Messages(self.database, self.event_log, self.conversations)
+        self.sending = Sending(
+            self.database, self.directory, self.conversations, partial(self.wakeup.publish, DELIVERIES_TOPIC)
+        )
+        self.signals = Signals(self.database, self.directory, self.conversations, self.http, self.supervisor)
+
+        # The way in
+        resolver = Resolver(ThreadJoiner(self.conversations).join)
+        self.receiver = Receiver(resolver, self.conversations, self.signals.acknowledge)
+        self.ingest_metrics = IngestMetrics(self.registry)
+        self.processor = Processor(self.database, self.directory, PROVIDERS, self.receiver, self.ingest_metrics)
+        self.intake = Intake(self.database, self.processor, lease_seconds=LEASE_SECONDS)
+        self.acceptance = Acceptance(self.database, self.intake.accepted)
+        self.replay = Replay(self.database, self.processor)
+
+        # The way out, the live stream, and time
+        self.delivery = build_delivery(self)
+        self.relay = PostgresRelay(dsn, self.node)
+        self.hub = build_hub(
+            self.database,
+            self.event_log,
+            self.wakeup,
+            still_valid=self.authentication.still_valid,
+            announcer=announcer,
+            relay=self.relay,
+            pace=Pace(heartbeat=settings.heartbeat_seconds, queue_bytes=settings.socket_queue_bytes),
+        )
+        self.clock = build_clock(self)
+
+    async def start(self) -> None:
+        """Raises ``SchemaMismatch``, ``WrongKey``, ``DatabaseUnavailable``: each says what to do."""
+        await check_schema(self.database.dsn)
+        await self.database.start()
+        await self.lookups.start()
+        async with self.database.session() as connection:
+            await ensure(connection)
+            await check_keys(connection, self.box)
+        await self.http.start()
+        await self.wakeup.start(self.database.dsn)
+        await self.authentication.start()
+        await self.relay.start()
+        await self.hub.start()
+        if "worker" in self.settings.roles:
+            self.supervisor.run("delivery", self.delivery.run)
+            await self.clock.start()
+        self.supervisor.run("intake", self.intake.run)
+
+    async def stop(self) -> None:
+        """Finish what was accepted, tell the sockets, let go of the rest."""
+        await self.acceptance.stop()
+        self.intake.stop()
+        await self.supervisor.finish("intake", within=20)
+        if "worker" in self.settings.roles:
+            await self.clock.stop()
+            self.delivery.stop()
+            await self.supervisor.finish("delivery", within=self.settings.send_timeout + 5)
+        await self.supervisor.settle(within=5)
+        await self.hub.stop()
+        await self.relay.stop()
+        await self.authentication.stop()
+        await self.wakeup.stop()
+        await self.http.stop()
+        await self.lookups.stop()
+        await self.database.stop()
