@@ -1,7 +1,7 @@
 """A client that shows how the stream is meant to be read; ``inbox watch``, tests and benchmarks use it.
 
 It keeps the cursor, connects again by itself and hands out every event once and in order. What it cannot repair itself
-it raises: ``Reset`` (fetch a snapshot, then ``restart``), ``Closed`` (it would end the same way again), ``Gap`` (a bug).
+it raises: ``Reset`` (fetch a snapshot, then ``restart``), ``Closed`` (it would end the same way), ``Gap`` (a bug).
 
     StreamError
     ├── Reset    the cursor is of no use any more (epoch, position, reason)
