@@ -1,10 +1,11 @@
-"""Attempts at provider messages, and the rate buckets that every node sees."""
+"""Attempts at provider messages, the rate buckets that every node sees, and the indexes by which work is found."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKeyConstraint, SmallInteger, Table, Text
+from sqlalchemy import Column, Float, ForeignKeyConstraint, Index, SmallInteger, Table, Text, text
 
 from inbox.kernel.schema import created, identifier, json_object, metadata, moment, workspace_id
+from inbox.messages.models import deliveries
 
 delivery_attempts = Table(
     "delivery_attempts",
@@ -15,13 +16,22 @@ delivery_attempts = Table(
     created("started_at"),
     moment("finished_at"),
     Column("outcome", Text),
+    Column("external_id", Text),
+    Column("note", Text),
     json_object("fault", nullable=True),
     Column("node", Text, nullable=False),
     ForeignKeyConstraint(
-        ["workspace_id", "delivery_id"], ["deliveries.workspace_id", "deliveries.id"], ondelete="CASCADE"
+        ["workspace_id", "delivery_id"],
+        ["deliveries.workspace_id", "deliveries.id"],
+        ondelete="CASCADE",
+        onupdate="CASCADE",
     ),
 )
-"""``outcome``: null while in the air, then ``accepted``, ``refused``, ``not_sent`` or ``unknown``."""
+"""``outcome``: null while in the air, then ``accepted``, ``refused``, ``not_sent`` or ``unknown``.
+
+``external_id`` keeps what the provider called this try, also after a person's retry gave the delivery a new id (which
+the attempts follow: ``ON UPDATE CASCADE``). ``note``: what the provider said beside accepting.
+"""
 
 rate_buckets = Table(
     "rate_buckets",
@@ -33,5 +43,29 @@ rate_buckets = Table(
     moment("filled_at", nullable=False),
     moment("paused_until"),
     Column("pause_reason", Text),
+    Index("ix_rate_buckets_filled_at", "filled_at"),
 )
-"""``key``: ``channel``, ``channel:media`` or ``recipient:<conversation id>``."""
+"""``key``: ``channel`` or ``recipient:<conversation id>``, with ``:media`` or ``:message`` behind it for a lane of its
+own. No row means a full bucket. ``channel`` is also what serialises the claims of one channel."""
+
+ready_index = Index(
+    "ix_deliveries_ready",
+    deliveries.c.workspace_id,
+    deliveries.c.channel_id,
+    deliveries.c.priority,
+    deliveries.c.due_at,
+    deliveries.c.id,
+    postgresql_where=text("state = 'queued'"),
+)
+"""Claims jump from channel to channel and read each from its most urgent end (``repository.WAITING``, ``PICK``)."""
+
+expiry_index = Index(
+    "ix_deliveries_expiry",
+    deliveries.c.expires_at,
+    postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL"),
+)
+age_index = Index(
+    "ix_deliveries_age",
+    deliveries.c.created_at,
+    postgresql_where=text("state = 'queued' AND expires_at IS NULL"),
+)

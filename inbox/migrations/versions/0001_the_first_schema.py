@@ -140,6 +140,7 @@ def upgrade() -> None:
         sa.Column("pause_reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("workspace_id", "channel_id", "key", name=op.f("pk_rate_buckets")),
     )
+    op.create_index("ix_rate_buckets_filled_at", "rate_buckets", ["filled_at"], unique=False)
     op.create_table(
         "raw_deliveries",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -172,7 +173,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'failed'"),
     )
     op.create_index(
-        "ix_timers_next", "timers", ["next_at"], unique=False, postgresql_where=sa.text("state = 'pending'")
+        "ix_timers_next", "timers", ["kind", "next_at"], unique=False, postgresql_where=sa.text("state = 'pending'")
     )
     op.create_table(
         "unsupported_events",
@@ -553,6 +554,27 @@ def upgrade() -> None:
         "ix_deliveries_due", "deliveries", ["due_at"], unique=False, postgresql_where=sa.text("state = 'queued'")
     )
     op.create_index(
+        "ix_deliveries_age",
+        "deliveries",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'queued' AND expires_at IS NULL"),
+    )
+    op.create_index(
+        "ix_deliveries_expiry",
+        "deliveries",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'queued' AND expires_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_deliveries_ready",
+        "deliveries",
+        ["workspace_id", "channel_id", "priority", "due_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'queued'"),
+    )
+    op.create_index(
         "ix_deliveries_line",
         "deliveries",
         ["workspace_id", "conversation_id", "id"],
@@ -614,12 +636,15 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("external_id", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
         sa.Column("fault", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("node", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id", "delivery_id"],
             ["deliveries.workspace_id", "deliveries.id"],
             name=op.f("fk_delivery_attempts_workspace_id_delivery_id"),
+            onupdate="CASCADE",
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("workspace_id", "delivery_id", "number", name=op.f("pk_delivery_attempts")),

@@ -1,0 +1,157 @@
+"""The last gate: whether a delivery may go out, decided in the transaction that claims it (P8).
+
+``decide`` is pure: its facts are read, under locks, by ``repository.load_facts`` in that same transaction, so whoever
+blocks a contact, disables a channel or takes over a conversation either commits first and is seen here, or waits for
+this claim and then finds the delivery in the air. A new condition is one function in ``CONDITIONS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias
+
+from channels.capabilities import WindowRule
+from inbox.conversations.window import window_expiry, window_is_open
+
+BULK_PRIORITY: Final = 1
+"""Deliveries of this priority or a higher number are bulk, whatever their purpose; replies have 0."""
+PAUSED_RECHECK: Final = timedelta(seconds=60)
+"""When to look again at a channel that its provider has paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the decision rests on, as it stands in the claiming transaction. ``now`` is the database's."""
+
+    now: datetime
+    purpose: str
+    bulk: bool
+    template: bool
+    deadline: datetime
+    lease_epoch: int | None
+    """Of the responder who queued it (bots); ``None``: nobody's lease."""
+    conversation_epoch: int
+    blocked: bool
+    unreachable: str | None
+    marketing_stopped: bool
+    channel_state: str
+    channel_health: str
+    window_opened_at: datetime | None
+    window_closed_at: datetime | None
+    window: WindowRule | None
+    """The channel's rule; ``None``: it has no window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Never to be sent as it stands. ``state``: ``cancelled`` where we took it back, ``failed`` where it cannot go."""
+
+    code: str
+    reason: str
+    state: Literal["failed", "cancelled"] = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    until: datetime
+    reason: str
+
+
+Verdict: TypeAlias = Go | Refused | Later
+Condition: TypeAlias = Callable[[Facts], Refused | Later | None]
+
+GO: Final = Go()
+
+
+def decide(facts: Facts) -> Verdict:
+    """The first condition that objects decides; refusals come before postponements."""
+    for condition in CONDITIONS:
+        objection = condition(facts)
+        if objection is not None:
+            return objection
+    return GO
+
+
+def blocked(facts: Facts) -> Refused | None:
+    if facts.blocked:
+        return Refused("contact_blocked", "Not sent: the contact is blocked.", "cancelled")
+    return None
+
+
+def superseded(facts: Facts) -> Refused | None:
+    """A bot's answer whose lease somebody took over (P9)."""
+    if facts.lease_epoch is not None and facts.lease_epoch != facts.conversation_epoch:
+        return Refused("superseded", "Not sent: somebody else has answered since.", "cancelled")
+    return None
+
+
+def expired(facts: Facts) -> Refused | None:
+    if facts.now >= facts.deadline:
+        return Refused("expired", "Not sent: it could not go out before its deadline.")
+    return None
+
+
+def unreachable(facts: Facts) -> Refused | None:
+    if facts.unreachable is not None:
+        return Refused("recipient_unreachable", f"Not sent: this person cannot be reached ({facts.unreachable}).")
+    return None
+
+
+def opted_out(facts: Facts) -> Refused | None:
+    if facts.bulk and facts.marketing_stopped:
+        return Refused("opted_out", "Not sent: this person has stopped marketing messages.")
+    return None
+
+
+def channel_disabled(facts: Facts) -> Refused | None:
+    if facts.channel_state != "enabled":
+        return Refused("channel_disabled", "Not sent: the channel is disabled.")
+    return None
+
+
+def channel_unauthorised(facts: Facts) -> Refused | None:
+    if facts.channel_health == "reauthorise":
+        return Refused("channel_unauthorised", "Not sent: the channel has to be connected again first.")
+    return None
+
+
+def window_closed(facts: Facts) -> Refused | None:
+    rule = facts.window
+    if rule is None or (facts.template and rule.templates_outside):
+        return None
+    hours, closed_at = rule.hours, facts.window_closed_at
+    if facts.purpose == "human_agent" and rule.human_agent_hours is not None:
+        # What the provider refused within the ordinary hours says nothing about the longer ones.
+        ordinary_end = window_expiry(rule.hours, facts.window_opened_at, None)
+        if closed_at is not None and ordinary_end is not None and closed_at < ordinary_end:
+            closed_at = None
+        hours = rule.human_agent_hours
+    if window_is_open(hours, facts.window_opened_at, closed_at, facts.now):
+        return None
+    return Refused("window_closed", "Not sent: the messaging window is closed; the customer has to write first.")
+
+
+def channel_paused(facts: Facts) -> Later | None:
+    if facts.channel_health == "paused":
+        return Later(facts.now + PAUSED_RECHECK, "the provider has paused this channel")
+    return None
+
+
+CONDITIONS: Final[tuple[Condition, ...]] = (
+    blocked,
+    superseded,
+    expired,
+    unreachable,
+    opted_out,
+    channel_disabled,
+    channel_unauthorised,
+    window_closed,
+    channel_paused,
+)

@@ -1,0 +1,267 @@
+"""Writing down what came of the tries, neighbours in one transaction.
+
+Invariant: a result only ever moves a delivery forward on the line of statuses, or back to ``queued`` when it is certain
+that the provider accepted nothing. It comes second to whatever receipts, echoes or the sweeper have said meanwhile.
+
+Order of locks as everywhere: addresses and identities, conversations, external ids, buckets, channels, the log last.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from channels.types import Accepted, Address, Fault, Person
+from contacts import events as contact_events
+from contacts import repository as contact_rows
+from contacts.resolution import Resolver, Sighting
+from inbox.conversations import events as thread_events
+from inbox.conversations import repository as thread_rows
+from inbox.conversations.repository import Thread
+from inbox.conversations.service import Conversations, touch
+from inbox.delivery import repository as rows
+from inbox.delivery import results
+from inbox.delivery.claims import REST_NOT_SENT, Claim
+from inbox.delivery.outcomes import Next, NotSent, Outcome, Refusal, Unknown, follow
+from inbox.delivery.rates import CHANNEL, recipient_key
+from inbox.delivery.results import AttemptEnd, Requeued, Standing
+from inbox.kernel.database import CONTENDED, Contended, Database, DatabaseUnavailable, UnitOfWork
+from inbox.messages import reconciliation
+from inbox.messages.statuses import StatusChange, advance, refresh_messages, stored_fault
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    claim: Claim
+    outcome: Outcome
+    at: datetime
+
+
+SetHealth: TypeAlias = Callable[[UnitOfWork, UUID, UUID, Literal["reauthorise"], str], Awaitable[bool]]
+"""Called with (unit, workspace, channel, health, reason) in the transaction that records the refusal: ``Channels``
+writes it and says so in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    result: Result
+    standing: Standing
+    next: Next
+
+    @property
+    def current(self) -> bool:
+        """Whether no later try has begun: only then may a refusal change anything."""
+        return self.standing.attempt == self.result.claim.attempt
+
+
+class Recorder:
+    def __init__(
+        self,
+        database: Database,
+        conversations: Conversations,
+        resolver: Resolver,
+        set_health: SetHealth,
+    ) -> None:
+        self._database = database
+        self._conversations = conversations
+        self._resolver = resolver
+        self._set_health = set_health
+
+    async def record(self, batch: Sequence[Result]) -> list[None]:
+        """Raises ``DatabaseUnavailable``; then nothing, or all of a workspace, was recorded, and again does no harm."""
+        groups: dict[UUID, list[Result]] = {}
+        for result in batch:
+            groups.setdefault(result.claim.workspace_id, []).append(result)
+        for workspace_id in sorted(groups):
+            await self._record(workspace_id, groups[workspace_id])
+        return [None] * len(batch)
+
+    async def _record(self, workspace_id: UUID, group: Sequence[Result]) -> None:
+        async def work(unit: UnitOfWork) -> None:
+            await self._write(unit, workspace_id, group)
+
+        try:
+            await self._database.retrying(work, attempts=ATTEMPTS)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            if len(group) > 1:
+                log.info("a batch of results is taken apart: %s", type(error).__name__)
+                for result in group:
+                    await self._record(workspace_id, [result])
+                return
+            if isinstance(error, CONTENDED):
+                raise
+            # It stays in the air for the database; the sweeper makes it `uncertain`, which is what it is to us.
+            log.exception("a result cannot be recorded", extra={"delivery": str(group[0].claim.delivery_id)})
+
+    async def _write(self, unit: UnitOfWork, workspace_id: UUID, group: Sequence[Result]) -> None:
+        await self._people(unit, workspace_id, group)
+        ids = [result.claim.delivery_id for result in group]
+        threads = {
+            thread.id: thread
+            for thread in await thread_rows.lock_many(
+                unit, workspace_id, [], await results.conversations_of(unit, workspace_id, ids)
+            )
+        }
+        standings = await results.standings(unit, workspace_id, ids)
+        if any(standing.conversation_id not in threads for standing in standings.values()):
+            raise Contended("a conversation was joined by another transaction")
+        now: datetime = await unit.fetchval("SELECT clock_timestamp()")
+        entries = [
+            _Entry(result, standing, _next(result, now))
+            for result in group
+            if (standing := standings.get(result.claim.delivery_id)) is not None
+        ]
+        concerned = await self._settle(unit, workspace_id, entries, threads, now)
+        await self._consequences(unit, workspace_id, entries, threads, now)
+        await results.end_attempts(unit, workspace_id, [_end(entry) for entry in entries], now)
+        await rows.call_next(unit, workspace_id, sorted(threads))
+        await refresh_messages(unit, workspace_id, sorted(concerned))
+
+    async def _settle(
+        self,
+        unit: UnitOfWork,
+        workspace_id: UUID,
+        entries: Sequence[_Entry],
+        threads: dict[UUID, Thread],
+        now: datetime,
+    ) -> set[UUID]:
+        """The deliveries themselves. Returns the messages concerned."""
+        changes: list[StatusChange] = []
+        back: list[Requeued] = []
+        ended: list[tuple[UUID, int]] = []
+        for entry in sorted(entries, key=_settling_order):
+            claim, standing, outcome = entry.result.claim, entry.standing, entry.result.outcome
+            if isinstance(outcome, Accepted):
+                external_id = next(iter(outcome.external_ids), None)
+                # Acceptance is a fact whatever else was thought meanwhile, even when a later try has begun.
+                changes.append(StatusChange(standing.id, "sent", entry.result.at))
+                changes += await reconciliation.settle_accepted(
+                    unit, workspace_id, claim.channel.id, standing.id, external_id
+                )
+                changes += _watermarks(standing.id, threads[standing.conversation_id], claim.started_at)
+            elif not entry.current or standing.state not in ("sending", "uncertain"):
+                continue
+            elif entry.next.state == "queued" and standing.state == "sending":
+                assert entry.next.due_at is not None
+                assert entry.next.fault is not None
+                back.append(Requeued(standing.id, entry.next.due_at, stored_fault(entry.next.fault), entry.next.counts))
+            else:
+                state = "failed" if entry.next.state == "queued" else entry.next.state
+                changes.append(StatusChange(standing.id, state, now, entry.next.fault))
+                ended.append((standing.message_id, standing.ordinal))
+        if back:
+            await results.requeue(unit, workspace_id, back, now)
+        await advance(unit, workspace_id, changes)
+        if ended:
+            await rows.cancel_rest(unit, workspace_id, ended, stored_fault(REST_NOT_SENT), now)
+        return {entry.standing.message_id for entry in entries}
+
+    async def _consequences(
+        self,
+        unit: UnitOfWork,
+        workspace_id: UUID,
+        entries: Sequence[_Entry],
+        threads: dict[UUID, Thread],
+        now: datetime,
+    ) -> None:
+        """What a refusal says about more than its own message: buckets, the window, the channel."""
+        pauses = []
+        closed: dict[UUID, Thread] = {}
+        dead: dict[UUID, str] = {}
+        for entry in entries:
+            fault, channel_id = _fault(entry.result.outcome), entry.result.claim.channel.id
+            if (pause := entry.next.pause) is not None:
+                thread_id = entry.standing.conversation_id
+                pauses.append((channel_id, CHANNEL if pause.scope == "channel" else recipient_key(thread_id), pause))
+            if fault is not None and fault.closes_window:
+                closed[entry.standing.conversation_id] = threads[entry.standing.conversation_id]
+            if fault is not None and fault.reauthorise:
+                dead[channel_id] = fault.reason
+        for thread in closed.values():
+            thread.window_closed_at = now
+            touch(thread, datetime.now(UTC))
+            unit.record(thread_events.updated(workspace_id, await self._conversations.view(workspace_id, thread)))
+        await self._conversations.save(unit, workspace_id, list(closed.values()))
+        if pauses:
+            await results.pause(unit, workspace_id, pauses, now)
+        for channel_id in sorted(dead):
+            await self._set_health(unit, workspace_id, channel_id, "reauthorise", dead[channel_id])
+
+    async def _people(self, unit: UnitOfWork, workspace_id: UUID, group: Sequence[Result]) -> None:
+        """New addresses of recipients, and whether they can be reached at all."""
+        sightings = []
+        for result in group:
+            claim, revealed = result.claim, _revealed(result)
+            if set(revealed) - set(claim.recipient):
+                person = Person(addresses=(*claim.recipient, *revealed))
+                sightings.append(Sighting(claim.channel.kind, person, creates=False))
+        await self._resolver.resolve(unit, workspace_id, sightings)
+        for result in sorted(group, key=lambda result: result.claim.identity_id):
+            fault, identity_id = _fault(result.outcome), result.claim.identity_id
+            if fault is None or fault.ends_contact is None:
+                continue
+            if fault.ends_contact == "opted_out":
+                await contact_rows.set_marketing(unit, workspace_id, identity_id, wanted=False)
+                continue
+            contact = await contact_rows.set_reachability(unit, workspace_id, identity_id, fault.ends_contact)
+            if contact is not None:
+                unit.record(contact_events.updated(workspace_id, contact))
+
+
+def _next(result: Result, now: datetime) -> Next:
+    return follow(result.outcome, tries=result.claim.tries, now=now, deadline=result.claim.deadline)
+
+
+def _settling_order(entry: _Entry) -> tuple[str, str]:
+    """External ids are locked in sorted order, so that two batches cannot wait for each other."""
+    outcome = entry.result.outcome
+    ids = outcome.external_ids if isinstance(outcome, Accepted) else ()
+    return str(entry.result.claim.channel.id), ids[0] if ids else ""
+
+
+def _watermarks(delivery_id: UUID, thread: Thread, started_at: datetime) -> list[StatusChange]:
+    """Receipts "up to" a time that came while this send had no record yet."""
+    changes = []
+    for status, up_to in (("delivered", thread.delivered_up_to), ("read", thread.read_up_to)):
+        if up_to is not None and started_at <= up_to:
+            changes.append(StatusChange(delivery_id, status, up_to))
+    return changes
+
+
+def _fault(outcome: Outcome) -> Fault | None:
+    return None if isinstance(outcome, Accepted) else outcome.fault
+
+
+def _revealed(result: Result) -> tuple[Address, ...]:
+    if isinstance(result.outcome, Accepted):
+        return result.outcome.addresses
+    moved_to = result.outcome.fault.moved_to
+    if moved_to is None or not result.claim.recipient:
+        return ()
+    old = result.claim.recipient[-1]
+    return (Address(old.kind, old.scope, moved_to),)
+
+
+def _end(entry: _Entry) -> AttemptEnd:
+    claim, outcome = entry.result.claim, entry.result.outcome
+    match outcome:
+        case Accepted():
+            external_id = next(iter(outcome.external_ids), None)
+            return AttemptEnd(claim.delivery_id, claim.attempt, "accepted", external_id, outcome.note, None)
+        case Refusal(fault):
+            kind = "unknown" if entry.next.state == "uncertain" else "refused"
+            return AttemptEnd(claim.delivery_id, claim.attempt, kind, None, None, stored_fault(fault))
+        case NotSent(fault):
+            return AttemptEnd(claim.delivery_id, claim.attempt, "not_sent", None, None, stored_fault(fault))
+        case Unknown(fault):
+            return AttemptEnd(claim.delivery_id, claim.attempt, "unknown", None, None, stored_fault(fault))
