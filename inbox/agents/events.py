@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-import orjson
-
 from inbox.agents.schemas import AgentView
+from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 
 
@@ -28,8 +27,8 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, agent: AgentView) -> Event:
-    return Event(workspace_id, "agent.created", orjson.dumps(AgentCreated(agent)))
+    return Event(workspace_id, "agent.created", encode(AgentCreated(agent)))
 
 
 def updated(workspace_id: UUID, agent: AgentView) -> Event:
-    return Event(workspace_id, "agent.updated", orjson.dumps(AgentUpdated(agent)))
+    return Event(workspace_id, "agent.updated", encode(AgentUpdated(agent)))

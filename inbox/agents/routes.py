@@ -27,7 +27,7 @@ from inbox.agents.throttle import TooManyLogIns
 from inbox.agents.tokens import Tickets, Tokens, TokenUnknown
 from inbox.agents.workspaces import Workspaces
 from inbox.kernel.errors import Forbidden
-from inbox.kernel.pages import Page, encode_cursor
+from inbox.kernel.pages import Page
 from inbox.kernel.web import Query, delete, get, patch, post
 
 STREAM_PATH: Final = "/v1/stream"
@@ -77,11 +77,7 @@ class TokenRoutes:
     @get("/v1/tokens", errors=(Forbidden,))
     async def list(self, caller: Principal, query: Annotated[ListQuery, Query()]) -> Page[TokenView]:
         """List usable tokens and sessions, newest first: the caller's, or with agents.write everybody's."""
-        found = await self._tokens.list(caller, after=query.last_id(), limit=query.limit + 1)
-        return Page(
-            items=found[: query.limit],
-            next=encode_cursor(found[query.limit - 1].id) if len(found) > query.limit else None,
-        )
+        return query.page(await self._tokens.list(caller, after=query.last_id(), limit=query.limit + 1))
 
     @post("/v1/tokens", status=201, errors=(Forbidden,))
     async def create(self, caller: Principal, body: TokenIn) -> TokenCreated:
@@ -109,11 +105,7 @@ class AgentRoutes:
     @get("/v1/agents", errors=(Forbidden,))
     async def list(self, caller: Principal, query: Annotated[ListQuery, Query()]) -> Page[AgentView]:
         """List agents and bots, oldest first."""
-        found = await self._agents.list(caller, after=query.last_id(), limit=query.limit + 1)
-        return Page(
-            items=found[: query.limit],
-            next=encode_cursor(found[query.limit - 1].id) if len(found) > query.limit else None,
-        )
+        return query.page(await self._agents.list(caller, after=query.last_id(), limit=query.limit + 1))
 
     @post("/v1/agents", status=201, errors=(Forbidden, EmailTaken))
     async def create(self, caller: Principal, body: AgentIn) -> AgentView:

@@ -5,15 +5,16 @@ No view holds a password, a token or a digest; the ``…Created`` and ``…Out``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from inbox.agents.principal import Permission, Role
-from inbox.kernel.pages import decode_cursor
+from inbox.kernel.pages import Page, decode_cursor, encode_cursor
 
 SHORTEST_PASSWORD: Final = 10
 
@@ -61,6 +62,14 @@ class TokenView:
     last_used_at: datetime | None
 
 
+class Identified(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+Item = TypeVar("Item", bound=Identified)
+
+
 class ListQuery(BaseModel):
     """A page of a list that is ordered by id."""
 
@@ -71,6 +80,12 @@ class ListQuery(BaseModel):
 
     def last_id(self) -> UUID | None:
         return None if self.after is None else decode_cursor(self.after, tuple[UUID])[0]
+
+    def page(self, found: Sequence[Item]) -> Page[Item]:
+        """``found`` was read with a limit of one more, which tells whether there is a next page."""
+        # As text: an id that comes from a row is of asyncpg's own class.
+        last = str(found[self.limit - 1].id) if len(found) > self.limit else None
+        return Page(items=list(found[: self.limit]), next=None if last is None else encode_cursor(last))
 
 
 class PersonIn(BaseModel):
