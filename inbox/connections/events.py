@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-import orjson
-
 from inbox.connections.schemas import ChannelView
+from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 
 
@@ -38,12 +37,12 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, channel: ChannelView) -> Event:
-    return Event(workspace_id, "channel.created", orjson.dumps(ChannelCreated(channel)))
+    return Event(workspace_id, "channel.created", encode(ChannelCreated(channel)))
 
 
 def updated(workspace_id: UUID, channel: ChannelView) -> Event:
-    return Event(workspace_id, "channel.updated", orjson.dumps(ChannelUpdated(channel)))
+    return Event(workspace_id, "channel.updated", encode(ChannelUpdated(channel)))
 
 
 def deleted(workspace_id: UUID, channel_id: UUID) -> Event:
-    return Event(workspace_id, "channel.deleted", orjson.dumps(ChannelDeleted(channel_id)))
+    return Event(workspace_id, "channel.deleted", encode(ChannelDeleted(channel_id)))

@@ -24,7 +24,7 @@ from inbox.connections.schemas import (
 )
 from inbox.connections.service import AccountAlreadyConnected, ChannelInUse, Channels
 from inbox.kernel.errors import Forbidden
-from inbox.kernel.pages import Page, encode_cursor
+from inbox.kernel.pages import Page
 from inbox.kernel.web import Query, delete, get, patch, post
 
 
@@ -39,11 +39,7 @@ class ProviderAppRoutes:
         self, caller: Principal, base: BaseUrl, query: Annotated[ListQuery, Query()]
     ) -> Page[ProviderAppView]:
         """List the apps of the workspace and those of the installation, oldest first."""
-        found = await self._apps.list(caller, base=base, after=query.last_id(), limit=query.limit + 1)
-        return Page(
-            items=found[: query.limit],
-            next=encode_cursor(found[query.limit - 1].id) if len(found) > query.limit else None,
-        )
+        return query.page(await self._apps.list(caller, base=base, after=query.last_id(), limit=query.limit + 1))
 
     @post("/v1/provider-apps", status=201, errors=(Forbidden,))
     async def create(self, caller: Principal, base: BaseUrl, body: ProviderAppIn) -> ProviderAppCreated:
@@ -110,8 +106,4 @@ class ChannelRoutes:
     @get("/v1/channels", errors=(Forbidden,))
     async def list(self, caller: Principal, query: Annotated[ListQuery, Query()]) -> Page[ChannelView]:
         """List channels, oldest first."""
-        found = await self._channels.list(caller, after=query.last_id(), limit=query.limit + 1)
-        return Page(
-            items=found[: query.limit],
-            next=encode_cursor(found[query.limit - 1].id) if len(found) > query.limit else None,
-        )
+        return query.page(await self._channels.list(caller, after=query.last_id(), limit=query.limit + 1))
