@@ -46,10 +46,9 @@ class ContactRoutes:
         caller.require("contacts.read")
         after = None if query.after is None else decode_cursor(query.after, tuple[UUID])[0]
         found = await self._contacts.list(caller.workspace_id, after=after, search=query.search, limit=query.limit + 1)
-        return Page(
-            items=found[: query.limit],
-            next=encode_cursor(found[query.limit - 1].id) if len(found) > query.limit else None,
-        )
+        page = found[: query.limit]
+        # As text: an id that comes from a row is of asyncpg's own class.
+        return Page(items=page, next=encode_cursor(str(page[-1].id)) if len(found) > query.limit else None)
 
     @post("/v1/contacts", status=201, errors=(Forbidden,), headers=ETAG)
     async def create(self, caller: Caller, body: ContactIn) -> Answer[ContactView]:
