@@ -13,6 +13,7 @@ raw_deliveries = Table(
     Column("received_at", DateTime(timezone=True), primary_key=True, server_default=func.now()),
     reference("app_id"),
     Column("body", LargeBinary, nullable=False),
+    info={"period": "day"},
     postgresql_partition_by="RANGE (received_at)",
 )
 """Accepted webhook bodies, exactly as they came (installation-wide: one body may speak of several workspaces)."""

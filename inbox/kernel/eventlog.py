@@ -40,6 +40,7 @@ events = Table(
     Column("audience", SmallInteger, nullable=False, server_default="0"),
     Column("payload", JSON, nullable=False),
     Index("ix_events_conversation", "workspace_id", "conversation_id", "position"),
+    info={"period": "week"},
     postgresql_partition_by="RANGE (created_at)",
 )
 
