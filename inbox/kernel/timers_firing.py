@@ -1,0 +1,204 @@
+"""Fires due timers: claim and effect in one transaction, set-based for each kind.
+
+Invariant: whatever happens to the process, a timer's row is gone exactly when its effect is committed. A batch that
+fails leaves no trace; it is halved, each half in a transaction of its own (so that errors which only show at the commit
+are found too), until the one that fails stands alone. That one waits longer after each try and is at last parked as
+``failed``. Due times compare with the database's clock, so nodes need not agree about the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+
+from inbox.kernel.backoff import BackOff
+from inbox.kernel.database import CONTENDED, Database, DatabaseUnavailable, UnitOfWork
+from inbox.kernel.errors import InboxError
+from inbox.kernel.timers import Timer
+
+log = logging.getLogger(__name__)
+
+TimerHandler = Callable[[UnitOfWork, list[Timer]], Awaitable[None]]
+"""Gets due timers of its kind, oldest promise first, in the transaction that removes them. It records what follows in
+that same transaction (a later timer of the same key too) and has no other effect: it may be called again after a
+rollback."""
+
+Observer = Callable[[str, int, float], None]
+"""Called after each commit with the kind, how many fired, and how late the latest of them was, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    size: int = 0
+    lateness: float = 0.0
+
+
+class TimerFiring:
+    """Register a handler for each kind first. Several instances, in one process or many, share the work.
+
+    ``batch``: most timers in one transaction. ``max_attempts``: tries before a timer is parked.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        batch: int = 256,
+        concurrency: int = 2,
+        max_attempts: int = 8,
+        back_off: BackOff | None = None,
+        observe: Observer | None = None,
+    ) -> None:
+        self._database = database
+        self._most = batch
+        self._slots = asyncio.Semaphore(concurrency)
+        self._max_attempts = max_attempts
+        self._back_off = back_off or BackOff()
+        self._observe = observe or (lambda kind, count, lateness: None)
+        self._handlers: dict[str, TimerHandler] = {}
+        self._stopping = False
+
+    def register(self, kind: str, handler: TimerHandler) -> None:
+        """Raises ``ValueError`` when the kind has a handler. Kinds of no handler here wait for a node that has one."""
+        if kind in self._handlers:
+            raise ValueError(f"timers of kind {kind!r} have a handler already")
+        self._handlers[kind] = handler
+
+    def stop(self) -> None:
+        """``fire_due`` returns after the batches that are under way."""
+        self._stopping = True
+
+    async def next_due(self) -> Mapping[str, float]:
+        """Seconds until the next timer of each kind (negative: overdue). Kinds without one are left out."""
+        async with self._database.session() as connection:
+            found = await connection.fetch(NEXT_DUE, list(self._handlers))
+        return {row[0]: row[1] for row in found}
+
+    async def fire_due(self) -> int:
+        """Fire what is due now, kinds side by side, and say how many that were. Raises ``DatabaseUnavailable``."""
+        due = [kind for kind, seconds in (await self.next_due()).items() if seconds <= 0]
+        results = await asyncio.gather(*(self._drain(kind) for kind in due), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return sum(result for result in results if isinstance(result, int))
+
+    async def _drain(self, kind: str) -> int:
+        """Batches until one is not full: what becomes due meanwhile is for the next round."""
+        fired = 0
+        while not self._stopping:
+            async with self._slots:
+                size = await self._fire(kind, None)
+            fired += size
+            if size < self._most:
+                break
+        return fired
+
+    async def _fire(self, kind: str, only: Sequence[Timer] | None) -> int:
+        """Fire one batch: the most overdue ones, or those of ``only`` that still stand. How many it took on."""
+        claimed: list[Timer] = []
+        try:
+            batch = await self._database.retrying(lambda unit: self._claim_and_handle(unit, kind, only, claimed))
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            if not claimed:
+                raise
+            await self._isolate(kind, list(claimed), error)
+            return len(claimed)
+        if batch.size:
+            self._observe(kind, batch.size, batch.lateness)
+        return batch.size
+
+    async def _claim_and_handle(
+        self, unit: UnitOfWork, kind: str, only: Sequence[Timer] | None, claimed: list[Timer]
+    ) -> _Batch:
+        claimed.clear()
+        if only is None:
+            found = await unit.fetch(CLAIM, kind, self._most)
+        else:
+            found = await unit.fetch(CLAIM_THESE, kind, [one.workspace_id for one in only], [one.key for one in only])
+        if not found:
+            return _Batch()
+        rows = sorted(found, key=itemgetter(3, 2))
+        claimed.extend(Timer(*row[:7]) for row in rows)
+        await self._handlers[kind](unit, list(claimed))
+        return _Batch(len(rows), max(row[7] for row in rows))
+
+    async def _isolate(self, kind: str, failed: Sequence[Timer], error: Exception) -> None:
+        if len(failed) == 1:
+            await self._postpone(failed[0], error)
+            return
+        log.info("a batch of %d timers of kind %s is taken apart: %s", len(failed), kind, type(error).__name__)
+        middle = len(failed) // 2
+        for half in (failed[:middle], failed[middle:]):
+            await self._fire(kind, half)
+
+    async def _postpone(self, timer: Timer, error: Exception) -> None:
+        """Another try later, or none. Nothing happens when it was moved, fired or cancelled since."""
+        attempts = timer.attempts + 1
+        parked = attempts >= self._max_attempts
+        await self._database.retrying(
+            lambda unit: unit.execute(
+                POSTPONE,
+                timer.workspace_id,
+                timer.kind,
+                timer.key,
+                timer.attempts,
+                timer.due_at,
+                "failed" if parked else "pending",
+                self._back_off.after(attempts),
+                _reason(error),
+            )
+        )
+        facts = {"workspace_id": str(timer.workspace_id), "kind": timer.kind, "key": timer.key, "attempts": attempts}
+        if isinstance(error, CONTENDED):
+            log.warning("a timer was in the way of others and waits", extra=facts)
+        elif parked:
+            log.error("a timer failed for the last time and is parked", exc_info=error, extra=facts)
+        else:
+            log.warning("a timer failed and is tried again later", exc_info=error, extra=facts)
+
+
+def _reason(error: Exception) -> str:
+    """What is kept with the row: texts of foreign exceptions may hold what must not be stored."""
+    name = type(error).__name__
+    return f"{name}: {error.detail}" if isinstance(error, InboxError) else name
+
+
+# One index probe a kind: a pile of timers that no handler here knows costs the others nothing.
+NEXT_DUE = """
+SELECT kinds.kind, extract(epoch FROM first.next_at - now())::float8
+FROM unnest($1::text[]) AS kinds (kind) CROSS JOIN LATERAL (
+    SELECT next_at FROM timers WHERE kind = kinds.kind AND state = 'pending' ORDER BY next_at LIMIT 1
+) first
+"""
+
+_CLAIMED = """
+RETURNING workspace_id, kind, key, due_at, payload, attempts, last_error,
+          extract(epoch FROM now() - due_at)::float8
+"""
+
+# By the place of the row: the lock just taken keeps it there, and no second index is searched.
+CLAIM = f"""
+DELETE FROM timers WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM timers WHERE kind = $1 AND state = 'pending' AND next_at <= now()
+    ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)) {_CLAIMED}
+"""
+
+CLAIM_THESE = f"""
+DELETE FROM timers WHERE ctid = ANY(ARRAY(
+    SELECT t.ctid FROM timers t JOIN unnest($2::uuid[], $3::text[]) AS one (workspace_id, key)
+        ON t.workspace_id = one.workspace_id AND t.key = one.key
+    WHERE t.kind = $1 AND t.state = 'pending' AND t.next_at <= now() FOR UPDATE OF t SKIP LOCKED
+)) {_CLAIMED}
+"""
+
+POSTPONE = """
+UPDATE timers SET attempts = $4 + 1, state = $6, next_at = now() + make_interval(secs => $7), last_error = $8
+WHERE workspace_id = $1 AND kind = $2 AND key = $3 AND state = 'pending' AND attempts = $4 AND due_at = $5
+"""
