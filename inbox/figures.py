@@ -28,7 +28,7 @@ class Figures:
         return Health(self._runtime.registry, {"database": self._database}, self.collect)
 
     async def collect(self) -> None:
-        self._sockets.set(self._runtime.hub.session_count)
+        self._sockets.set(sum(len(room.sessions) for room in self._runtime.hub.tails.rooms()))
         self._wakeup_up.set(self._runtime.wakeup.healthy)
         for loop, deaths in self._runtime.supervisor.deaths.items():
             self._restarts.labels(loop).set(deaths)

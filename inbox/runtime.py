@@ -12,6 +12,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+import inbox.tables  # noqa: F401 - fills the metadata, from which the partitions are made
 from channels.adapter import HttpAnswer
 from channels.registry import ADAPTERS, PROVIDERS
 from contacts.resolution import Resolver
@@ -88,7 +89,7 @@ class Runtime:
         self.sessions = Sessions(self.database, passwords, throttle, changed, hours=settings.session_hours)
         self.tokens = Tokens(self.database, clock, changed)
         self.tickets = Tickets(self.database, seconds=settings.ticket_seconds)
-        # Looked up inside transactions too: a pool of its own, so that these never wait for connections that wait for them.
+        # Looked up inside transactions too: with a pool of its own, none waits for a connection that waits for it.
         self.lookups = Database(dsn, connections=2, event_log=self.event_log)
         self.directory = Directory(self.lookups, self.box, ADAPTERS, settings.graph_version)
         channels_changed = partial(self.wakeup.publish, CHANNELS_TOPIC)
@@ -109,9 +110,8 @@ class Runtime:
         self.contacts = Contacts(self.database)
         self.conversations = Conversations(self.database, self.event_log, self.directory)
         self.messages = Messages(self.database, self.event_log, self.conversations)
-        self.sending = Sending(
-            self.database, self.directory, self.conversations, partial(self.wakeup.publish, DELIVERIES_TOPIC)
-        )
+        wake_delivery = partial(self.wakeup.publish, DELIVERIES_TOPIC)
+        self.sending = Sending(self.database, self.directory, self.conversations, wake_delivery)
         self.signals = Signals(self.database, self.directory, self.conversations, self.http, self.supervisor)
 
         # The way in

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from channels.types import JsonObject
 from inbox.agents.principal import Principal
 from inbox.conversations.schemas import ReadIn
 from inbox.kernel.encoding import encode
@@ -34,14 +33,14 @@ READ = TypeAdapter(ReadCommand)
 
 
 def socket_commands(runtime: Runtime) -> Mapping[str, CommandHandler]:
-    async def send(caller: Principal, args: JsonObject) -> Mapping[str, object]:
+    async def send(caller: Principal, args: Mapping[str, object]) -> Mapping[str, object]:
         caller.require("messages.send")
         command: SendCommand = validate_json(SEND, encode(args))
         order = SendIn.model_validate(command.model_dump(exclude={"conversation_id"}))
         sent = await runtime.sending.send(caller, command.conversation_id, order)
         return {"message": sent.message, "replayed": sent.replayed}
 
-    async def read(caller: Principal, args: JsonObject) -> Mapping[str, object]:
+    async def read(caller: Principal, args: Mapping[str, object]) -> Mapping[str, object]:
         caller.require("conversations.read")
         command: ReadCommand = validate_json(READ, encode(args))
         position, moved = await runtime.conversations.mark_read(caller, command.conversation_id, command.number)

@@ -10,6 +10,7 @@ import inbox.delivery.models
 import inbox.ingest.models
 import inbox.kernel.eventlog
 import inbox.kernel.jobs
+import inbox.kernel.keys
 import inbox.kernel.timers
 import inbox.messages.models
 from inbox.kernel.schema import metadata
@@ -23,6 +24,7 @@ MODULES = (
     inbox.ingest.models,
     inbox.kernel.eventlog,
     inbox.kernel.jobs,
+    inbox.kernel.keys,
     inbox.kernel.timers,
     inbox.messages.models,
 )

@@ -87,6 +87,15 @@ async def waiting(connection: Connection) -> list[Waiting]:
     return [Waiting(*row) for row in await connection.fetch(WAITING)]
 
 
+async def unfinished(connection: Connection) -> dict[str, int]:
+    """How many deliveries are queued, in the air or uncertain; for operators."""
+    found = await connection.fetch(
+        """SELECT s.state, (SELECT count(*) FROM deliveries d WHERE d.state = s.state)
+           FROM unnest(ARRAY['queued', 'sending', 'uncertain']) AS s (state)"""
+    )
+    return {row[0]: row[1] for row in found}
+
+
 async def lock_channel_buckets(
     unit: UnitOfWork, workspace_id: UUID, channel_ids: Sequence[UUID]
 ) -> tuple[datetime, dict[UUID, asyncpg.Record]]:

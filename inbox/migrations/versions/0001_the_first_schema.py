@@ -30,9 +30,16 @@ def upgrade() -> None:
         sa.Column("audience", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("payload", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("workspace_id", "position", "created_at", name=op.f("pk_events")),
+        info={"period": "week"},
         postgresql_partition_by="RANGE (created_at)",
     )
     op.create_index("ix_events_conversation", "events", ["workspace_id", "conversation_id", "position"], unique=False)
+    op.create_table(
+        "installation",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_installation")),
+    )
     op.create_table(
         "jobs",
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
@@ -148,6 +155,7 @@ def upgrade() -> None:
         sa.Column("app_id", sa.Uuid(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", "received_at", name=op.f("pk_raw_deliveries")),
+        info={"period": "day"},
         postgresql_partition_by="RANGE (received_at)",
     )
     op.create_table(
@@ -551,14 +559,14 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "ix_deliveries_due", "deliveries", ["due_at"], unique=False, postgresql_where=sa.text("state = 'queued'")
-    )
-    op.create_index(
         "ix_deliveries_age",
         "deliveries",
         ["created_at"],
         unique=False,
         postgresql_where=sa.text("state = 'queued' AND expires_at IS NULL"),
+    )
+    op.create_index(
+        "ix_deliveries_due", "deliveries", ["due_at"], unique=False, postgresql_where=sa.text("state = 'queued'")
     )
     op.create_index(
         "ix_deliveries_expiry",
@@ -568,18 +576,18 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'queued' AND expires_at IS NOT NULL"),
     )
     op.create_index(
-        "ix_deliveries_ready",
-        "deliveries",
-        ["workspace_id", "channel_id", "priority", "due_at", "id"],
-        unique=False,
-        postgresql_where=sa.text("state = 'queued'"),
-    )
-    op.create_index(
         "ix_deliveries_line",
         "deliveries",
         ["workspace_id", "conversation_id", "id"],
         unique=False,
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
+    )
+    op.create_index(
+        "ix_deliveries_ready",
+        "deliveries",
+        ["workspace_id", "channel_id", "priority", "due_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'queued'"),
     )
     op.create_index(
         "ix_deliveries_sending",
