@@ -9,7 +9,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+from prometheus_client import CollectorRegistry
 
+import inbox.tables  # noqa: F401 - fills the metadata, from which the partitions are made
 from channels.adapter import Adapter
 from channels.registry import ADAPTERS, PROVIDERS
 from contacts.resolution import Resolver
@@ -24,7 +26,6 @@ from inbox.kernel.partitions import ensure
 from inbox.kernel.secrets import SecretBox
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.receiving import Receiver
-from prometheus_client import CollectorRegistry
 
 APP_SECRET = "an app secret of the tests"
 BOT_SECRET = "a_bot_secret_of_the_tests"
