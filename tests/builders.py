@@ -1,4 +1,4 @@
-"""Small makers of rows, for tests that need something to be there. They use the product's own code where there is any."""
+"""Small makers of rows, for tests that need something to be there. They use the product's own code where it exists."""
 
 from __future__ import annotations
 
@@ -121,8 +121,10 @@ async def make_channel(
     token = node.box.seal(f"token-of-{account_id}", table="channels", row=channel_id, column="token")
     async with node.database.session() as connection:
         await connection.execute(
-            """INSERT INTO channels (workspace_id, id, provider_app_id, kind, account_id, name, token, api_base, options)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
+            """
+            INSERT INTO channels (workspace_id, id, provider_app_id, kind, account_id, name, token, api_base, options)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            """,
             workspace_id,
             channel_id,
             app_id,
