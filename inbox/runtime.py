@@ -29,7 +29,7 @@ from inbox.connections.service import Channels
 from inbox.conversations.service import Conversations
 from inbox.delivery.build import build_delivery
 from inbox.delivery.signals import Signals
-from inbox.ingest.acceptance import LEASE_SECONDS, Acceptance
+from inbox.ingest.acceptance import Acceptance
 from inbox.ingest.intake import Intake
 from inbox.ingest.metrics import IngestMetrics
 from inbox.ingest.processor import Processor
@@ -119,8 +119,8 @@ class Runtime:
         self.receiver = Receiver(resolver, self.conversations, self.signals.acknowledge)
         self.ingest_metrics = IngestMetrics(self.registry)
         self.processor = Processor(self.database, self.directory, PROVIDERS, self.receiver, self.ingest_metrics)
-        self.intake = Intake(self.database, self.processor, lease_seconds=LEASE_SECONDS)
-        self.acceptance = Acceptance(self.database, self.intake.accepted)
+        self.intake = Intake(self.database, self.processor, lease_seconds=settings.webhook_lease)
+        self.acceptance = Acceptance(self.database, self.intake.accepted, lease_seconds=settings.webhook_lease)
         self.replay = Replay(self.database, self.processor)
 
         # The way out, the live stream, and time

@@ -12,18 +12,22 @@ from inbox.kernel.batching import Batcher
 from inbox.kernel.database import Database
 from inbox.kernel.ids import new_id
 
-LEASE_SECONDS = 30.0
-"""How long the accepting node has for the processing before another one takes over."""
 MOST_PER_COMMIT = 128
 MOST_BYTES_PER_COMMIT = 8 * 1024 * 1024
 
 
 class Acceptance:
-    """``accepted`` is handed each batch right after its commit, on the node that accepted it."""
+    """``accepted`` is handed each batch right after its commit, on the node that accepted it.
 
-    def __init__(self, database: Database, accepted: Callable[[Sequence[RawDelivery]], None]) -> None:
+    ``lease_seconds``: how long this node has for the processing before another one takes over.
+    """
+
+    def __init__(
+        self, database: Database, accepted: Callable[[Sequence[RawDelivery]], None], *, lease_seconds: float
+    ) -> None:
         self._database = database
         self._accepted = accepted
+        self._lease_seconds = lease_seconds
         self._batcher: Batcher[tuple[UUID, bytes], None] = Batcher(self._commit, most=MOST_PER_COMMIT)
 
     async def accept(self, app_id: UUID, body: bytes) -> None:
@@ -38,7 +42,7 @@ class Acceptance:
         named = [(new_id(), app_id, body) for app_id, body in bodies]
         async with self._database.session() as connection:
             for part in _by_size(named):
-                await rows.accept(connection, part, received_at, LEASE_SECONDS)
+                await rows.accept(connection, part, received_at, self._lease_seconds)
                 self._accepted([RawDelivery(raw_id, received_at, app_id, body) for raw_id, app_id, body in part])
         return [None] * len(bodies)
 

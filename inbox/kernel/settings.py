@@ -43,6 +43,9 @@ class Settings(BaseSettings):
 
     webhook_max_bytes: int = Field(default=3 * 1024 * 1024, description="channel facts 1.1: WhatsApp sends up to 3 MB.")
     request_max_bytes: int = Field(default=1024 * 1024)
+    webhook_lease: float = Field(
+        default=30.0, gt=0, description="How long the accepting node has for a webhook before another takes it over."
+    )
     raw_retention_days: int = Field(default=14, ge=1, description="How long handled webhook bodies can be replayed.")
     event_retention_days: int = Field(default=30, ge=1, description="How far back a client may resume.")
 
