@@ -62,25 +62,17 @@ async def lock_many(
     found = await unit.fetch(
         f"""
         SELECT {COLUMNS} FROM conversations v
-        WHERE v.workspace_id = $1 AND (
-            v.id = ANY($2) OR (v.channel_id, v.identity_id) IN (SELECT * FROM unnest($3::uuid[], $4::uuid[])))
+        WHERE v.workspace_id = $1 AND v.id IN (
+            SELECT unnest($2::uuid[])
+            UNION ALL
+            SELECT k.id FROM unnest($3::uuid[], $4::uuid[]) AS w (channel_id, identity_id)
+            JOIN conversations k
+              ON k.workspace_id = $1 AND k.channel_id = w.channel_id AND k.identity_id = w.identity_id
+        )
         ORDER BY v.id FOR UPDATE
-        """
-        if ids and keys
-        else f"""
-        SELECT {COLUMNS} FROM conversations v WHERE v.workspace_id = $1 AND v.id = ANY($2) AND $3::uuid[] IS NOT NULL
-            AND $4::uuid[] IS NOT NULL
-        ORDER BY v.id FOR UPDATE
-        """
-        if ids
-        else f"""
-        SELECT {COLUMNS} FROM unnest($3::uuid[], $4::uuid[]) AS k (channel_id, identity_id)
-        JOIN conversations v ON v.workspace_id = $1 AND v.channel_id = k.channel_id AND v.identity_id = k.identity_id
-        WHERE $2::uuid[] IS NOT NULL
-        ORDER BY v.id FOR UPDATE OF v
         """,
         workspace_id,
-        list(ids),
+        ids,
         [channel_id for channel_id, _ in keys],
         [identity_id for _, identity_id in keys],
     )

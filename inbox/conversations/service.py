@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -55,14 +55,17 @@ class Conversations:
         unit: UnitOfWork,
         workspace_id: UUID,
         wanted: Iterable[tuple[UUID, UUID, UUID]],
-        ids: Iterable[UUID] = (),
+        ids: Collection[UUID] = (),
+        only_existing: Collection[tuple[UUID, UUID]] = (),
     ) -> list[Thread]:
-        """Lock the conversations of these (channel, identity, contact) and of these ids, making those that are missing.
+        """Lock the conversations of these (channel, identity, contact), making those that are missing; and, where they
+        exist, those of these ids and of these (channel, identity). All in the order of their ids.
 
         Raises ``Contended`` when another transaction made one meanwhile.
         """
         contact_of = {(channel_id, identity_id): contact_id for channel_id, identity_id, contact_id in wanted}
-        threads = await rows.lock_many(unit, workspace_id, list(contact_of), list(ids)) if contact_of or ids else []
+        keys = list({**contact_of, **dict.fromkeys(only_existing)})
+        threads = await rows.lock_many(unit, workspace_id, keys, list(ids)) if keys or ids else []
         there = {(thread.channel_id, thread.identity_id) for thread in threads}
         new = sorted(
             (channel_id, identity_id, contact_id)

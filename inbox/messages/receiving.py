@@ -116,6 +116,7 @@ class Receiver:
     async def _lock(self, batch: _Batch) -> None:
         wanted: dict[tuple[UUID, UUID], UUID] = {}
         ids: set[UUID] = set()
+        read: set[tuple[UUID, UUID]] = set()
         for index, item in enumerate(batch.items):
             inbound, person = item.inbound, batch.people.get(index)
             if isinstance(inbound, MessageReceived):
@@ -125,10 +126,9 @@ class Receiver:
                 if ref := batch.known.get((item.channel.id, inbound.external_id)):
                     ids.add(ref.conversation_id)
             elif isinstance(inbound, StatusUpTo) and person is not None:
-                existing = await thread_rows.of_identities(batch.unit, batch.workspace_id, [person.identity_id])
-                ids |= {thread.id for thread in existing if thread.channel_id == item.channel.id}
+                read.add((item.channel.id, person.identity_id))
         triples = [(channel_id, identity_id, contact_id) for (channel_id, identity_id), contact_id in wanted.items()]
-        for thread in await self._conversations.open_for(batch.unit, batch.workspace_id, triples, ids):
+        for thread in await self._conversations.open_for(batch.unit, batch.workspace_id, triples, ids, read):
             batch.threads[thread.channel_id, thread.identity_id] = thread
             batch.by_id[thread.id] = thread
         if not ids <= batch.by_id.keys():
