@@ -29,13 +29,13 @@ WITHDRAWN: Final = Fault("withdrawn", "Taken back before it was sent.")
 
 
 class NothingToRetry(Conflict):
-    """No part of the message failed or is uncertain. ``status`` says how it stands."""
+    """No part of the message failed or is uncertain. ``message_status`` says how it stands."""
 
     code = "nothing_to_retry"
 
 
 class TooLate(Conflict):
-    """It is on its way or already sent: cancelling lost the race. ``status`` says how it stands."""
+    """It is on its way or already sent: cancelling lost the race. ``message_status`` says how it stands."""
 
     code = "too_late_to_cancel"
 
@@ -58,7 +58,7 @@ class Deliveries:
             failed = [one for one in states if one.state in RETRYABLE]
             withdrawn = bool(states) and all(one.fault_code == WITHDRAWN.code for one in failed)
             if not failed or withdrawn or any(one.state in ("queued", "sending") for one in states):
-                raise NothingToRetry("no part of this message can be sent again now", status=message.status)
+                raise NothingToRetry("no part of this message can be sent again now", message_status=message.status)
             renamed = [(one.id, new_id()) for one in failed]
             await rounds.begin_again(unit, caller.workspace_id, renamed)
             await refresh_messages(unit, caller.workspace_id, [message_id])
@@ -72,7 +72,7 @@ class Deliveries:
             message = await self._lock(unit, caller, message_id)
             states = await rounds.states(unit, caller.workspace_id, message_id)
             if not states or any(one.state != "queued" for one in states):
-                raise TooLate("this message cannot be taken back any more", status=message.status)
+                raise TooLate("this message cannot be taken back any more", message_status=message.status)
             now = states[0].now
             changes = [StatusChange(one.id, "cancelled", now, WITHDRAWN) for one in states]
             await advance(unit, caller.workspace_id, changes)

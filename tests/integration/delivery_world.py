@@ -17,12 +17,24 @@ from builders import Node, make_app, make_channel, make_workspace, start_node
 from channels.adapter import AccountFacts, Http, HttpStream, OutboundFile
 from channels.capabilities import Capabilities, RateRule, Receipts, TextLimit, WindowRule
 from channels.errors import SendError
-from channels.types import Accepted, Account, Address, Envelope, Fault, MediaRef, OutboundPart, Person, Piece
+from channels.types import (
+    Accepted,
+    Account,
+    Address,
+    Envelope,
+    Fault,
+    Inbound,
+    MediaRef,
+    OutboundPart,
+    Person,
+    Piece,
+)
 from contacts.resolution import Resolver
 from inbox.agents.principal import Principal
 from inbox.connections.directory import Channel
 from inbox.conversations.repository import Thread
 from inbox.conversations.repository import find as find_thread
+from inbox.delivery.claims import Claim, Claims
 from inbox.delivery.dispatcher import TOPIC, Dispatcher
 from inbox.delivery.recording import Recorder
 from inbox.delivery.service import Deliveries
@@ -31,6 +43,7 @@ from inbox.kernel.database import UnitOfWork
 from inbox.kernel.ids import new_id
 from inbox.kernel.wakeup import Wakeup
 from inbox.messages.joining import ThreadJoiner
+from inbox.messages.receiving import Item
 
 CAPABILITIES = Capabilities(
     text=TextLimit(4096),
@@ -121,6 +134,8 @@ class World:
     channel: Channel
     caller: Principal
     health: list[tuple[UUID, str, str]] = field(default_factory=list)
+    wakeup: Wakeup = field(default_factory=Wakeup)
+    """Within the process only: dispatchers of the world hear of what it queues."""
     _customers: count[int] = field(default_factory=lambda: count(1))
 
     async def add_channel(self, kind: str, account_id: str, *, options: dict[str, str] | None = None) -> Channel:
@@ -225,21 +240,39 @@ class World:
                     now,
                     expires_at,
                 )
+        self.wakeup.publish(TOPIC)
         return message_id
 
+    def recorder(self, node: Node | None = None) -> Recorder:
+        node = node or self.node
+        resolver = Resolver(ThreadJoiner(node.conversations).join)
+        return Recorder(node.database, node.conversations, resolver, self.set_health)
+
+    async def claim(self, node: Node | None = None) -> list[Claim]:
+        """What one round takes into the air, and nobody sends."""
+        node = node or self.node
+        return (await Claims(node.database, node.directory, node="test").claim(64, {})).claims
+
+    async def receive(self, *inbound: Inbound, channel: Channel | None = None, node: Node | None = None) -> None:
+        node = node or self.node
+        items = [Item(channel or self.channel, one, datetime.now(UTC)) for one in inbound]
+        await node.database.retrying(lambda unit: node.receiver.receive(unit, self.workspace_id, items), attempts=10)
+
     def dispatcher(
-        self, node: Node | None = None, *, wakeup: Wakeup | None = None, most: int = 64, timeout: float = 5.0
+        self,
+        node: Node | None = None,
+        *,
+        most: int = 64,
+        timeout: float = 5.0,
+        recorder: Recorder | None = None,
     ) -> Dispatcher:
         node = node or self.node
-        recorder = Recorder(
-            node.database, node.conversations, Resolver(ThreadJoiner(node.conversations).join), self.set_health
-        )
         return Dispatcher(
             node.database,
             node.directory,
-            recorder,
+            recorder or self.recorder(node),
             cast(Http, None),
-            wakeup or Wakeup(),
+            self.wakeup,
             node=f"node-{id(node)}",
             send_timeout=timeout,
             most_in_the_air=most,
@@ -283,11 +316,14 @@ class World:
                 await asyncio.sleep(0.01)
 
     def sweeper(self, *, uncertain_after: float = 60, send_timeout: float = 20) -> Sweeper:
-        return Sweeper(self.node.database, lambda: None, uncertain_after=uncertain_after, send_timeout=send_timeout)
+        return Sweeper(self.node.database, self.wake, uncertain_after=uncertain_after, send_timeout=send_timeout)
 
     @property
     def service(self) -> Deliveries:
-        return Deliveries(self.node.database, self.node.conversations, lambda: None)
+        return Deliveries(self.node.database, self.node.conversations, self.wake)
+
+    def wake(self) -> None:
+        self.wakeup.publish(TOPIC)
 
     async def status(self, message_id: UUID) -> str:
         return cast(str, await self.node.fetchval("SELECT status FROM messages WHERE id = $1", message_id))
@@ -347,6 +383,3 @@ async def make_world(
 async def other_node(world: World) -> Node:
     """Another process, as far as the database can tell: its own pool, directory and log. The caller stops it."""
     return await start_node(world.dsn, adapters=cast(Any, dict.fromkeys(KINDS, world.adapter)))
-
-
-__all__ = ["CAPABILITIES", "TOPIC", "ScriptedAdapter", "World", "make_world", "other_node"]
