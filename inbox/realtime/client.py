@@ -28,6 +28,7 @@ FIRST_BACK_OFF: Final = 0.1
 LONGEST_BACK_OFF: Final = 10.0
 MOST_REFUSED_TICKETS: Final = 3
 MOST_FRAME_BYTES: Final = 16 * 1024 * 1024
+CLOSE_SECONDS: Final = 1.0
 
 GetTicket = Callable[[], Awaitable[str]]
 
@@ -111,6 +112,7 @@ class StreamClient:
                     subprotocols=["inbox.v1", f"ticket.{await self._get_ticket()}"],  # type: ignore[list-item]
                     compression=None,
                     max_size=MOST_FRAME_BYTES,
+                    close_timeout=CLOSE_SECONDS,  # with unread frames it would wait for this long, for nothing
                     proxy=None,
                 ) as socket:
                     self._socket = socket
@@ -150,7 +152,8 @@ class StreamClient:
         await self._socket.send(orjson.dumps(message).decode())
 
     async def _say_resume(self, socket: ClientConnection) -> None:
-        message = {"type": "resume", "epoch": self.epoch, "after": self.position, "filter": self._wanted}
+        epoch = str(self.epoch) if self.epoch else None
+        message = {"type": "resume", "epoch": epoch, "after": self.position, "filter": self._wanted}
         await socket.send(orjson.dumps(message).decode())
 
     def _take(self, frame: Mapping[str, Any]) -> ClientEvent | None:

@@ -184,15 +184,24 @@ ServerFrame: TypeAlias = Hello | Resumed | Filtered | Heartbeat | Reset | Epheme
 
 def encode(frame: ServerFrame) -> bytes:
     """The JSON document. ``type`` is a member like the others."""
-    return orjson.dumps(frame)
+    return orjson.dumps(frame, default=_plain)
 
 
 def framed(frame: ServerFrame) -> bytes:
-    return text_frame(orjson.dumps(frame))
+    return text_frame(encode(frame))
+
+
+def _plain(value: object) -> object:
+    """For orjson, which knows ``UUID`` but not the subclass that asyncpg answers with."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, frozenset | set):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no place on the stream")
 
 
 def answer(command_id: str, result: Mapping[str, object]) -> bytes:
-    return text_frame(orjson.dumps({"type": "answer", "id": command_id, "result": result}))
+    return text_frame(orjson.dumps({"type": "answer", "id": command_id, "result": result}, default=_plain))
 
 
 def refusal(command_id: str, error: InboxError) -> bytes:

@@ -20,7 +20,7 @@ class ResetRequired(Conflict):
     code, title = "reset_required", "The cursor cannot be resumed: fetch a snapshot and go on from its position"
 
     def __init__(self, reset: Reset) -> None:
-        super().__init__("", epoch=reset.epoch, position=reset.position, reason=reset.reason)
+        super().__init__("", epoch=str(reset.epoch), position=reset.position, reason=reset.reason)
         self.reset = reset
 
 

@@ -93,7 +93,7 @@ class StreamRoutes:
         if not documents and query.wait:
             await reader.wait(query.wait)
             documents = await reader.read(query.limit)
-        head = orjson.dumps({"epoch": reader.epoch, "position": reader.position})
+        head = orjson.dumps({"epoch": str(reader.epoch), "position": reader.position})
         return Raw(b'%b,"events":[%b]}' % (head[:-1], b",".join([document for _, document in documents])))
 
 
