@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from served_app import PASSWORD, Json, Node, User, serve
 
 from contacts.routes import Caller
-from inbox.agents import credentials
+from inbox.agents import credentials, repository
 from inbox.agents.principal import Principal
 from inbox.agents.throttle import Allowance, TooManyLogIns
 from inbox.agents.tokens import TicketInvalid
 from inbox.agents.upkeep import remove_stale_credentials
 from inbox.kernel.errors import Unauthenticated
+from inbox.kernel.secrets import Passwords
 from inbox.kernel.wakeup import Wakeup
 
 WRONG = "wrong horse battery"
@@ -91,6 +92,17 @@ class TestLogIn:
         for answer in (one := wrong.json(), other := unknown.json()):
             del answer["request_id"]
         assert one == other
+
+    async def test_of_nobody_costs_a_password_check_too(self, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+        checked: list[str | None] = []
+
+        async def verify(_: Passwords, password: str, hashed: str | None) -> bool:
+            checked.append(hashed)
+            return False
+
+        monkeypatch.setattr(Passwords, "verify", verify)
+        await attempt(node, "nobody@example.com")
+        assert checked == [None]
 
     async def test_of_a_disabled_agent_is_refused(self, node: Node) -> None:
         admin = await node.admin()
@@ -564,7 +576,17 @@ class TestAgents:
         await admin.colleague("admin", "bob@example.com")
         assert (await admin.patch(own, patch)).status_code == 200
 
-    async def test_two_admins_who_demote_each_other_leave_one(self, node: Node) -> None:
+    async def test_two_admins_who_demote_each_other_leave_one(
+        self, node: Node, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lock = repository.lock_with_admins
+
+        async def slowly(*args: Any) -> Any:
+            locked = await lock(*args)
+            await asyncio.sleep(0.1)  # time for the other one to look, if nothing keeps it from that
+            return locked
+
+        monkeypatch.setattr(repository, "lock_with_admins", slowly)
         one = await node.admin()
         two = await one.colleague("admin", "bob@example.com")
         ids = [(await user.me())["agent"]["id"] for user in (one, two)]
