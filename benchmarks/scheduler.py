@@ -20,10 +20,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import asyncpg
 import uvloop
 
 import inbox.tables  # noqa: F401 - fills the metadata, from which the partitions are made
+from inbox.kernel.connection import Connection
 from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.eventlog import Event, EventLog
 from inbox.kernel.migrate import upgrade
@@ -74,9 +74,7 @@ async def main(url: str, scale: Scale) -> None:
     await database.stop()
 
 
-async def fill(
-    connection: asyncpg.Connection[asyncpg.Record], workspace_id: UUID, kind: str, count: int, *times: timedelta
-) -> None:
+async def fill(connection: Connection, workspace_id: UUID, kind: str, count: int, *times: timedelta) -> None:
     """``times``: from now to the first, and from each to the next. Pending ones share the kind of the due ones."""
     await connection.execute("DELETE FROM timers WHERE kind = $1", kind)
     await connection.execute(PENDING, workspace_id, kind, count, *times, timeout=600)

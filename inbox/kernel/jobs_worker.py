@@ -213,7 +213,7 @@ class Worker:
         while not run.lost:
             try:
                 return await self._outcomes.submit(outcome)
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, *CONTENDED):
                 await asyncio.sleep(min(0.5, self._lease_seconds / 10))
 
     async def _finish(self, outcomes: Sequence[Outcome]) -> Sequence[None]:
