@@ -16,8 +16,8 @@ from channels.adapter import Adapter, WebhookSecrets
 from channels.types import Account
 from inbox.connections import repository as rows
 from inbox.connections.repository import AppRow, ChannelRow
-from inbox.kernel.connection import Connection
 from inbox.kernel.cache import ExpiringCache
+from inbox.kernel.connection import Connection
 from inbox.kernel.database import Database
 from inbox.kernel.errors import NotFound
 from inbox.kernel.secrets import SecretBox

@@ -10,10 +10,10 @@ from functools import cache
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypeForm
 
+from inbox.kernel.encoding import encode
 from inbox.kernel.errors import Invalid
 from inbox.kernel.payload import value_fault
 
@@ -40,7 +40,7 @@ class Page(BaseModel, Generic[T]):
 
 def encode_cursor(*parts: str | int | float | bool | UUID | datetime | None) -> str:
     """The sort keys of the last item of a page, as one opaque word."""
-    return urlsafe_b64encode(orjson.dumps(parts)).rstrip(b"=").decode()
+    return urlsafe_b64encode(encode(parts)).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str, shape: TypeForm[Keys], *, pointer: str = AFTER) -> Keys:
