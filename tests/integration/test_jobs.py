@@ -25,6 +25,7 @@ from inbox.kernel.database import Database
 from inbox.kernel.errors import Conflict
 from inbox.kernel.eventlog import EventLog
 from inbox.kernel.jobs import Job, Jobs, NewJob, backlog
+from inbox.kernel.jobs_lease import CLAIM, TAKE_BACK
 from inbox.kernel.jobs_worker import GiveUp, JobHandler, RetryLater, Worker
 from inbox.kernel.wakeup import Wakeup
 
@@ -411,6 +412,7 @@ PROGRAM = """
 import asyncio, sys
 from inbox.kernel.database import Database
 from inbox.kernel.eventlog import EventLog
+from inbox.kernel.jobs_lease import CLAIM, TAKE_BACK
 from inbox.kernel.jobs_worker import Worker
 from inbox.kernel.wakeup import Wakeup
 
@@ -486,3 +488,20 @@ async def test_work_goes_on_after_the_connections_were_cut(
                 await asyncio.sleep(0.05)
         await outside.close()
     assert len(runs) == 60
+
+
+async def test_a_crowd_of_waiting_jobs_is_never_scanned(database: Database) -> None:
+    async with database.session() as connection:
+        await connection.execute(
+            """INSERT INTO jobs (workspace_id, id, queue, run_at, max_attempts)
+               SELECT $1, gen_random_uuid(), CASE n % 3 WHEN 0 THEN 'q' ELSE 'other' END,
+                      now() + (n - 1000) * interval '1 second', 10
+               FROM generate_series(1, 100000) n""",
+            WORKSPACE,
+        )
+        await connection.execute("ANALYZE jobs")
+        for query, arguments in ((CLAIM, [["q", "none"], [4, 4], "lease", 60.0]), (TAKE_BACK, [["q"], "lost"])):
+            async with connection.transaction():
+                plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN ANALYZE {query}", *arguments))
+            assert "Seq Scan" not in plan, plan
+            assert "ix_jobs_" in plan, plan

@@ -220,7 +220,8 @@ async def test_dropping_events_raises_the_floor_of_each_log(connection: asyncpg.
     dropped = await drop_expired(connection, EVENTS, timedelta(days=8), dropping=raise_floors, now=NOW)
 
     assert dropped == ["events_p20261026", "events_p20261102"]
-    floors = dict(await connection.fetch("SELECT workspace_id, floor FROM event_logs"))
+    logs = await connection.fetch("SELECT workspace_id, floor FROM event_logs")
+    floors = {row[0]: row[1] for row in logs}
     assert floors == {one: 2, two: 7, young: 0}
     kept = await connection.fetch("SELECT position FROM events WHERE workspace_id = $1", one)
     assert [row[0] for row in kept] == [3]
