@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -259,18 +258,3 @@ async def lower_level(unit: UnitOfWork, key: str) -> None:
 
 async def forget_level(unit: UnitOfWork, key: str) -> None:
     await unit.execute("DELETE FROM login_throttle WHERE key = $1", key)
-
-
-# --- upkeep -----------------------------------------------------------------------------------------------------------
-
-
-async def delete_stale(unit: UnitOfWork, what: Literal["tickets", "levels", "tokens"], *, days: int) -> None:
-    """Rows that can have no effect any more; ended tokens are kept for ``days``."""
-    if what == "tickets":
-        await unit.execute("DELETE FROM tickets WHERE expires_at < now()")
-    elif what == "levels":
-        await unit.execute("DELETE FROM login_throttle WHERE updated_at < now() - interval '1 day'")
-    else:
-        await unit.execute(
-            "DELETE FROM tokens WHERE least(revoked_at, expires_at) < now() - $1 * interval '1 day'", days
-        )

@@ -14,6 +14,7 @@ from clock import FakeClock
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+import inbox.tables  # noqa: F401 - fills the metadata, from which the partitions are made
 from channels.adapter import HttpAnswer, HttpStream
 from channels.registry import ADAPTERS
 from contacts import routes as contact_routes
@@ -34,6 +35,7 @@ from inbox.connections.service import Channels
 from inbox.kernel.database import Database
 from inbox.kernel.eventlog import EventLog, StoredEvent
 from inbox.kernel.operations import Operation
+from inbox.kernel.partitions import ensure
 from inbox.kernel.secrets import Passwords, SecretBox
 from inbox.kernel.wakeup import Wakeup
 from inbox.kernel.web import RequestBoundary, build_routes, exception_handlers
@@ -165,8 +167,7 @@ async def serve(
     database = Database(dsn, connections=8, event_log=event_log)
     await database.start()
     async with database.session() as connection:
-        # Upkeep makes partitions by date; a test needs one for whatever comes.
-        await connection.execute("CREATE TABLE IF NOT EXISTS events_rest PARTITION OF events DEFAULT")
+        await ensure(connection)
     authentication = Authentication(database, wakeup, clock)
     passwords = Passwords()
     throttle = LogInThrottle(database, per_email=per_email, per_address=per_address)

@@ -17,7 +17,6 @@ from inbox.agents import credentials, repository
 from inbox.agents.principal import Principal
 from inbox.agents.throttle import Allowance, TooManyLogIns
 from inbox.agents.tokens import TicketInvalid
-from inbox.agents.upkeep import remove_stale_credentials
 from inbox.kernel.errors import Unauthenticated
 from inbox.kernel.secrets import Passwords
 from inbox.kernel.wakeup import Wakeup
@@ -663,20 +662,6 @@ class TestSecrecy:
         for text in texts:
             for secret in ("hunter2", PASSWORD, admin.token, made["secret"], "argon2"):
                 assert secret not in text
-
-    async def test_upkeep_removes_what_has_no_effect(self, node: Node) -> None:
-        admin = await node.admin()
-        await admin.made("/v1/socket-tickets", None)
-        kept = await admin.made("/v1/tokens", {"name": "x"})
-        await node.fetchval("UPDATE tickets SET expires_at = now() - interval '1 second' RETURNING 1")
-        await node.fetchval("UPDATE login_throttle SET updated_at = now() - interval '2 days' RETURNING 1")
-        await node.fetchval(
-            "UPDATE tokens SET revoked_at = now() - interval '91 days' WHERE kind = 'session' RETURNING 1"
-        )
-        await remove_stale_credentials(node.database)
-        assert await node.fetchval("SELECT count(*) FROM tickets") == 0
-        assert await node.fetchval("SELECT count(*) FROM login_throttle") == 0
-        assert str(await node.fetchval("SELECT id FROM tokens")) == kept["token"]["id"]
 
 
 async def test_the_throttle_counts_nothing_when_it_refuses(database_url: str) -> None:
