@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+import asyncpg
+
 from inbox.ingest import repository as rows
 from inbox.ingest.repository import RawDelivery
 from inbox.kernel.batching import Batcher
-from inbox.kernel.database import Database
+from inbox.kernel.database import Database, DatabaseUnavailable
 from inbox.kernel.ids import new_id
+
+log = logging.getLogger(__name__)
 
 MOST_PER_COMMIT = 128
 MOST_BYTES_PER_COMMIT = 8 * 1024 * 1024
@@ -40,10 +45,15 @@ class Acceptance:
     async def _commit(self, bodies: Sequence[tuple[UUID, bytes]]) -> Sequence[None]:
         received_at = datetime.now(UTC)
         named = [(new_id(), app_id, body) for app_id, body in bodies]
-        async with self._database.session() as connection:
-            for part in _by_size(named):
-                await rows.accept(connection, part, received_at, self._lease_seconds)
-                self._accepted([RawDelivery(raw_id, received_at, app_id, body) for raw_id, app_id, body in part])
+        try:
+            async with self._database.session() as connection:
+                for part in _by_size(named):
+                    await rows.accept(connection, part, received_at, self._lease_seconds)
+                    self._accepted([RawDelivery(raw_id, received_at, app_id, body) for raw_id, app_id, body in part])
+        except asyncpg.PostgresError as error:
+            # A fault of ours or of the operator's: the provider shall try again, as when the database is away.
+            log.exception("%d webhooks cannot be kept", len(bodies))
+            raise DatabaseUnavailable(f"PostgreSQL does not take webhooks ({type(error).__name__})") from error
         return [None] * len(bodies)
 
 

@@ -54,6 +54,18 @@ class DatabaseUnavailable(Unavailable):
         super().__init__(detail, retry_after=5)
 
 
+def _one_line(record: logging.LogRecord) -> bool:
+    """While PostgreSQL is away the pool tries again and again: a line each time will do."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, GONE):
+        record.msg, record.args = f"{record.getMessage()} ({type(error).__name__})", ()
+        record.exc_info = record.exc_text = None
+    return True
+
+
+logging.getLogger("asyncpg.pool").addFilter(_one_line)
+
+
 class UnitOfWork:
     """One open transaction. ``record`` events at any time; they become visible, in this order, with the commit."""
 
