@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -20,6 +20,7 @@ import aiohttp
 import asyncpg
 import orjson
 
+from channels.simulator.client import SimulatorClient
 from inbox.agents.workspaces import Workspaces
 from inbox.kernel.database import Database
 from inbox.kernel.eventlog import EventLog
@@ -29,6 +30,7 @@ from inbox.realtime.client import StreamClient
 ROOT = Path(__file__).parents[2]
 APP_SECRET = "app-secret-of-the-acceptance-tests"
 BOT_SECRET = "bot-secret-of-the-acceptance-tests"
+VERIFY_TOKEN = "verify-token-of-the-acceptance-tests"
 PASSWORD = "correct-horse-battery-acceptance"
 ACCOUNTS = {"whatsapp": "111", "messenger": "222", "instagram": "333", "telegram": "4242"}
 TOKENS = {
@@ -212,7 +214,7 @@ class Installation:
         return Api(self.session, self.node.url, made["token"])
 
     async def connect_channels(self, simulator_url: str | None) -> None:
-        meta = await self._app("meta", {"signing_secrets": [APP_SECRET], "verify_token": "verify-me-acceptance"})
+        meta = await self._app("meta", {"signing_secrets": [APP_SECRET], "verify_token": VERIFY_TOKEN})
         bot = await self._app("telegram", {"signing_secrets": [BOT_SECRET], "account_id": ACCOUNTS["telegram"]})
         base = simulator_url or "http://127.0.0.1:9"  # the port where nobody listens
         for kind, account_id in ACCOUNTS.items():
@@ -231,6 +233,20 @@ class Installation:
             )
             self.channels[kind] = made["id"]
             self.paths[kind] = urlsplit(app["webhook_url"]).path
+
+    async def join(self, simulator: SimulatorClient) -> None:
+        """Tell the simulator of our accounts; its webhooks go to the first node."""
+        for kind, account_id in ACCOUNTS.items():
+            secret = {"secret_token": BOT_SECRET} if kind == "telegram" else {"app_secret": APP_SECRET}
+            await simulator.register(
+                cast(Any, kind),
+                account_id,
+                TOKENS[kind],
+                webhook_url=self.node.url + self.paths[kind],
+                verify_token=VERIFY_TOKEN,
+                verify=kind != "telegram",
+                **secret,
+            )
 
     async def _app(self, provider: str, fields: Json) -> Json:
         made = await self.api.post("/v1/provider-apps", {"provider": provider, "name": provider, **fields})

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from cluster import crash
-from processes import Installation, installation
+from processes import Installation, Json, installation
 from webhooks import Providers, audit, headers_for, text_body
 
 from inbox.kernel.postgres import EmbeddedPostgres
@@ -79,10 +79,12 @@ async def test_without_its_database_the_server_says_so_and_recovers_by_itself(
             while (await _ready(made))[0] != 503:
                 await asyncio.sleep(0.1)
         status, said = await _ready(made)
-        assert status == 503 and said["status"] == "not ready" and said["checks"]["database"] != "ok"
+        assert (status, said["status"]) == (503, "not ready")
+        assert said["checks"]["database"] != "ok"
 
         answer = await _post(made, "whatsapp", 1, "while it is down")
-        assert answer.status == 503 and answer.headers["Retry-After"].isdecimal()
+        assert answer.status == 503
+        assert answer.headers["Retry-After"].isdecimal()
         async with made.session.get(f"{made.node.url}/healthz") as alive:
             assert alive.status == 200, "restarting this process would not help"
 
@@ -154,6 +156,6 @@ async def _post(made: Installation, kind: str, number: int, text: str) -> aiohtt
         return answer
 
 
-async def _ready(made: Installation) -> tuple[int, dict[str, object]]:
+async def _ready(made: Installation) -> tuple[int, Json]:
     async with made.session.get(f"{made.node.url}/readyz") as answer:
         return answer.status, await answer.json()

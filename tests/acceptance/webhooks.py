@@ -1,4 +1,4 @@
-"""The providers' side of webhooks: bodies of four kinds, signed, posted until they are acknowledged. Helpers, no tests."""
+"""The providers' side of webhooks: bodies of four kinds, signed, posted until acknowledged. Helpers, no tests."""
 
 from __future__ import annotations
 
@@ -164,7 +164,8 @@ async def audit(installation: Installation, providers: Providers, *, within: flo
 async def audit_shape(installation: Installation, *, people: int) -> None:
     """Numbers and positions are dense; one contact, identity and conversation for each customer of a channel."""
     gaps = await installation.fetch(
-        """SELECT v.id FROM conversations v LEFT JOIN messages m ON m.conversation_id = v.id GROUP BY v.id, v.last_number
+        """SELECT v.id FROM conversations v LEFT JOIN messages m ON m.conversation_id = v.id
+           GROUP BY v.id, v.last_number
            HAVING count(m.id) <> v.last_number OR min(m.number) <> 1 OR max(m.number) <> v.last_number
                OR count(DISTINCT m.number) <> count(m.id)"""
     )
