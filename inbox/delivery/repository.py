@@ -268,7 +268,7 @@ FROM line CROSS JOIN LATERAL (
     SELECT d.due_at FROM deliveries d
     WHERE d.state = 'queued' AND d.workspace_id = line.workspace_id AND d.channel_id = line.channel_id
       AND d.priority = line.priority AND d.due_at < 'infinity'
-    ORDER BY d.due_at LIMIT 1
+    ORDER BY d.workspace_id, d.channel_id, d.priority, d.due_at LIMIT 1
 ) AS head
 LEFT JOIN rate_buckets b ON b.workspace_id = line.workspace_id AND b.channel_id = line.channel_id
     AND b.key = 'channel' AND b.paused_until > clock_timestamp()

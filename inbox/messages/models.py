@@ -134,7 +134,6 @@ deliveries = Table(
         unique=True,
         postgresql_where=text("state = 'sending'"),
     ),
-    Index("ix_deliveries_due", "due_at", postgresql_where=text("state = 'queued'")),
     Index(
         "ix_deliveries_line",
         "workspace_id",

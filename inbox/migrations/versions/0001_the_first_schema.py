@@ -566,9 +566,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'queued' AND expires_at IS NULL"),
     )
     op.create_index(
-        "ix_deliveries_due", "deliveries", ["due_at"], unique=False, postgresql_where=sa.text("state = 'queued'")
-    )
-    op.create_index(
         "ix_deliveries_expiry",
         "deliveries",
         ["expires_at"],
