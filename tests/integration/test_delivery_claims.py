@@ -206,6 +206,21 @@ async def test_a_claim_makes_a_block_wait_and_then_show_what_is_in_the_air(world
 # --- Lines ------------------------------------------------------------------------------------------------------------
 
 
+async def test_what_is_in_the_air_holds_up_its_own_conversation_only(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also for a delivery that comes back before the one in the air (a retry may have any place in line)."""
+    thread = await world.conversation()
+    await world.queue(thread, "first", "second")
+    assert [claim.piece.text for claim in await world.claim()] == ["first"]
+    async with world.node.database.session() as connection:
+        await connection.execute("UPDATE deliveries SET due_at = now() WHERE state = 'queued'")
+    other = await world.queue(await world.conversation(), "other")
+
+    assert [claim.message_id for claim in await world.claim()] == [other]
+    assert not caplog.records, "the constraint is a last resort, not the way"
+
+
 async def test_a_long_line_costs_each_member_one_look_and_holds_up_nobody(world: World) -> None:
     gate = asyncio.Event()
 

@@ -279,6 +279,21 @@ async def test_recording_the_same_result_twice_changes_nothing(world: World) -> 
     assert await world.history(message_id) == ["sending", "sent"]
 
 
+async def test_a_refusal_that_is_recorded_again_does_not_touch_the_next_try(world: World) -> None:
+    """The commit went through, its answer did not: the result comes again, while the delivery is in the air again."""
+    message_id, claim = await in_the_air(world)
+    throttled = Refusal(Fault("rate_limited", "Slow.", retryable=True, retry_after=0.05, pauses="recipient"))
+    await settle(world, claim, throttled)
+    await asyncio.sleep(0.1)
+    (again,) = await world.claim()
+    assert (again.delivery_id, again.attempt, again.tries) == (claim.delivery_id, 2, 1)
+
+    await settle(world, claim, throttled)
+    assert (await world.states(message_id), await world.claim()) == (["sending"], [])
+    await settle(world, again, Accepted(("wamid.1",)))
+    assert await world.status(message_id) == "sent"
+
+
 async def test_one_result_that_cannot_be_recorded_does_not_spoil_the_batch(world: World) -> None:
     first, second = await world.queue(await world.conversation()), await world.queue(await world.conversation())
     claims = await world.claim()
