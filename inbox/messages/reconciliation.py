@@ -13,7 +13,8 @@ from uuid import UUID
 from channels.types import Fault, MessageReceived, StatusReported, TextPart
 from inbox.conversations.repository import Thread
 from inbox.kernel.database import Contended, UnitOfWork
-from inbox.messages.repository import find_external
+from inbox.messages import events
+from inbox.messages.repository import find_external, remove_native
 from inbox.messages.statuses import RANK, StatusChange, advance, refresh_messages, stored_fault
 
 ECHO_INFERENCE = timedelta(minutes=10)
@@ -51,9 +52,12 @@ async def recognise_echo(unit: UnitOfWork, workspace_id: UUID, thread: Thread, e
     """Whether this echo is of a delivery of ours whose external id is not recorded yet; then it is recorded.
 
     By the correlation where the provider gives it back; otherwise by the same words to the same person within a short
-    time, which is an inference and is marked so on the attempt.
+    time, which is an inference and is marked so on the attempt. The caller holds the conversation's lock, and looked
+    for the id before it had it. Raises ``Contended`` when the id was recorded in between.
     """
     assert echo.echo is not None
+    if await find_external(unit, workspace_id, [(thread.channel_id, echo.external_id)]):
+        raise Contended("the send of this echo was recorded meanwhile")
     correlation = _uuid(echo.echo.correlation)
     if correlation is not None:
         delivery_id = await unit.fetchval(
@@ -79,7 +83,7 @@ async def recognise_echo(unit: UnitOfWork, workspace_id: UUID, thread: Thread, e
         inferred = True
     if delivery_id is None:
         return False
-    await record_external_id(unit, workspace_id, thread.channel_id, delivery_id, echo.external_id, inferred=inferred)
+    await record_external_id(unit, workspace_id, delivery_id, echo.external_id, inferred=inferred)
     concerned = await advance(unit, workspace_id, [StatusChange(delivery_id, "sent", echo.occurred_at)])
     await refresh_messages(unit, workspace_id, concerned)
     return True
@@ -95,7 +99,10 @@ async def settle_accepted(
     if external_id is None:
         return []
     await lock_external_id(unit, channel_id, external_id)
-    await record_external_id(unit, workspace_id, channel_id, delivery_id, external_id, inferred=False)
+    await record_external_id(unit, workspace_id, delivery_id, external_id, inferred=False)
+    duplicate = await remove_native(unit, workspace_id, channel_id, external_id)
+    if duplicate is not None:
+        unit.record(events.removed(workspace_id, *duplicate))
     parked = await unit.fetch(
         """DELETE FROM parked_receipts WHERE workspace_id = $1 AND channel_id = $2 AND external_id = $3
            RETURNING status, occurred_at, fault""",
@@ -111,18 +118,17 @@ async def settle_accepted(
 
 
 async def record_external_id(
-    unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, delivery_id: UUID, external_id: str, *, inferred: bool
+    unit: UnitOfWork, workspace_id: UUID, delivery_id: UUID, external_id: str, *, inferred: bool
 ) -> None:
+    """An id of the provider's own answer or correlation replaces one that was only inferred."""
     await unit.execute(
-        "UPDATE deliveries SET external_id = $3 WHERE workspace_id = $1 AND id = $2 AND external_id IS NULL",
+        """UPDATE deliveries SET external_id = $3, inferred = $4 WHERE workspace_id = $1 AND id = $2
+           AND (external_id IS NULL OR (inferred AND NOT $4))""",
         workspace_id,
         delivery_id,
         external_id,
+        inferred,
     )
-    if inferred:
-        await unit.execute(
-            "UPDATE deliveries SET inferred = true WHERE workspace_id = $1 AND id = $2", workspace_id, delivery_id
-        )
 
 
 async def lock_external_id(unit: UnitOfWork, channel_id: UUID, external_id: str) -> None:
