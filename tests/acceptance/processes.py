@@ -237,7 +237,7 @@ class Installation:
     async def join(self, simulator: SimulatorClient) -> None:
         """Tell the simulator of our accounts; its webhooks go to the first node."""
         for kind, account_id in ACCOUNTS.items():
-            secret = {"secret_token": BOT_SECRET} if kind == "telegram" else {"app_secret": APP_SECRET}
+            secret: Json = {"secret_token": BOT_SECRET} if kind == "telegram" else {"app_secret": APP_SECRET}
             await simulator.register(
                 cast(Any, kind),
                 account_id,
