@@ -16,7 +16,7 @@ Status = Literal["open", "pending", "snoozed", "closed"]
 
 @dataclass(frozen=True, slots=True)
 class ConversationView:
-    """``last_number`` is the number of the newest message; messages of a thread are numbered from 1 without gaps.
+    """``last_number`` is the number of the newest message; messages of a thread are numbered from 1.
 
     ``window_expires_at``: until when free messages may go out; null where the channel has no window or it never opened.
     """

@@ -28,6 +28,14 @@ class MessageUpdated:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageRemoved:
+    """The message was an echo of another one in the thread, and is shown there alone. Its number stays unused."""
+
+    message_id: UUID
+    conversation_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class MessageStatusChanged:
     message_id: UUID
     conversation_id: UUID
@@ -40,6 +48,7 @@ EVENTS: dict[str, type] = {
     "message.created": MessageCreated,
     "message.updated": MessageUpdated,
     "message.status": MessageStatusChanged,
+    "message.removed": MessageRemoved,
 }
 
 
@@ -54,3 +63,8 @@ def updated(workspace_id: UUID, message: MessageView) -> Event:
 
 def status_changed(workspace_id: UUID, change: MessageStatusChanged) -> Event:
     return Event(workspace_id, "message.status", encode(change), change.conversation_id)
+
+
+def removed(workspace_id: UUID, message_id: UUID, conversation_id: UUID) -> Event:
+    payload = encode(MessageRemoved(message_id, conversation_id))
+    return Event(workspace_id, "message.removed", payload, conversation_id)

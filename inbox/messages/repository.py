@@ -229,6 +229,20 @@ async def unsend(unit: UnitOfWork, workspace_id: UUID, message_id: UUID, at: dat
     return None if row is None else view(row)
 
 
+async def remove_native(
+    unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, external_id: str
+) -> tuple[UUID, UUID] | None:
+    """Take back a message that an echo made, because it is a send of ours. Its (id, conversation), if there was one."""
+    row = await unit.fetchrow(
+        """DELETE FROM messages WHERE workspace_id = $1 AND channel_id = $2 AND external_id = $3
+           AND author_kind = 'native_app' RETURNING id, conversation_id""",
+        workspace_id,
+        channel_id,
+        external_id,
+    )
+    return None if row is None else (row[0], row[1])
+
+
 async def react(
     unit: UnitOfWork, workspace_id: UUID, message_id: UUID, actor: str, emoji: str | None, at: datetime
 ) -> bool:

@@ -63,12 +63,12 @@ async def advance(unit: UnitOfWork, workspace_id: UUID, changes: Sequence[Status
 async def advance_up_to(
     unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID, status: str, watermark: datetime, at: datetime
 ) -> list[UUID]:
-    """A watermark receipt: everything that left for this person at or before ``watermark``."""
+    """A watermark receipt: everything that the provider accepted and that left at or before ``watermark``."""
     found = await unit.fetch(
         f"""
         UPDATE deliveries d SET state = $4, status_at = $5, fault = NULL, sent_at = coalesce(d.sent_at, $5)
         WHERE d.workspace_id = $1 AND d.conversation_id = $2 AND d.sending_since <= $3
-          AND d.state NOT IN ('queued', 'cancelled', 'sending', 'failed')
+          AND d.state NOT IN ('queued', 'cancelled', 'sending', 'uncertain', 'failed')
           AND array_position({LINE_SQL}, d.state) < array_position({LINE_SQL}, $4)
         RETURNING d.message_id
         """,
@@ -84,7 +84,8 @@ async def advance_up_to(
 async def refresh_messages(unit: UnitOfWork, workspace_id: UUID, message_ids: Sequence[UUID]) -> None:
     """Let messages say what their deliveries say, and record the events of those that changed.
 
-    A message of several pieces has failed when one failed, is uncertain when one is, and else is as far as its last.
+    A message of several pieces has failed when one failed, is uncertain when one is, has failed when a piece was
+    skipped because of another, and else is as far as its last.
     """
     if not message_ids:
         return
@@ -95,6 +96,7 @@ async def refresh_messages(unit: UnitOfWork, workspace_id: UUID, message_ids: Se
             SELECT message_id,
                 CASE WHEN bool_or(state = 'failed') THEN 'failed'
                      WHEN bool_or(state = 'uncertain') THEN 'uncertain'
+                     WHEN bool_or(state = 'cancelled' AND fault->>'code' = 'piece_skipped') THEN 'failed'
                      ELSE ({LINE_SQL})[min(array_position({LINE_SQL}, state))] END AS status,
                 max(status_at) AS at,
                 (array_agg(fault ORDER BY ordinal) FILTER (WHERE fault IS NOT NULL))[1] AS fault

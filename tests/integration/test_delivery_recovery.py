@@ -479,3 +479,46 @@ async def test_the_other_workspace_s_messages_are_not_there(world: World) -> Non
     stranger = type(world.caller)(UUID(int=1), world.caller.agent_id, "Eve", "admin", world.caller.token_id)
     with pytest.raises(MessageUnknown):
         await world.service.cancel(stranger, message_id)
+
+
+async def test_an_echo_that_nobody_recognised_is_taken_back_when_it_proves_to_be_ours(database_url: str) -> None:
+    """Instagram gives no correlation, and here other words: a native message, until the answer names its id."""
+    async with make_world(database_url, kind="instagram") as world:
+        message_id, claim = await in_the_air(world)
+        await world.receive(echo(world, "Hello, formatted by the provider", "m_1", None))
+        assert await world.node.fetchval("SELECT count(*) FROM messages") == 2
+        await settle(world, claim, Accepted(("m_1",)))
+        assert await world.node.fetchval("SELECT id FROM messages") == message_id
+        kinds = [row[0] for row in await world.node.fetch("SELECT kind FROM events ORDER BY position")]
+        assert kinds.count("message.removed") == 1
+
+
+async def test_the_providers_answer_replaces_an_inferred_id(database_url: str) -> None:
+    async with make_world(database_url, kind="instagram") as world:
+        message_id, claim = await in_the_air(world)
+        await world.receive(echo(world, "Hello", "m_another", None))
+        assert (await world.delivery(message_id))["inferred"] is True
+        await settle(world, claim, Accepted(("m_ours",)))
+        delivery = await world.delivery(message_id)
+        assert (delivery["external_id"], delivery["inferred"]) == ("m_ours", False)
+
+
+async def test_a_watermark_does_not_vouch_for_what_is_uncertain(database_url: str) -> None:
+    async with make_world(database_url, kind="messenger") as world:
+        message_id, _ = await lost(world)
+        now = datetime.now(UTC) + timedelta(seconds=5)
+        peer = Person(addresses=(customer_address(world.channel, 1),))
+        await world.receive(StatusUpTo("111", peer, "read", now, now))
+        assert await world.status(message_id) == "uncertain"
+
+
+async def test_a_message_whose_rest_was_skipped_has_failed_though_its_first_piece_arrived(world: World) -> None:
+    conversation = await world.conversation()
+    message_id = await world.queue(conversation, "one", "two")
+    (claim,) = await world.claim()
+    await world.sweeper(uncertain_after=0, send_timeout=0).sweep()
+    assert await world.states(message_id) == ["uncertain", "cancelled"]
+    await world.receive(receipt("wamid.1", "delivered", correlation=str(claim.delivery_id)))
+    assert await world.states(message_id) == ["delivered", "cancelled"]
+    assert await world.status(message_id) == "failed"
+    assert (await world.fault(message_id))["code"] == "piece_skipped"
