@@ -1,0 +1,5 @@
+"""``python -m inbox`` is the command line."""
+
+from inbox.cli import main
+
+main()
