@@ -57,7 +57,7 @@ def build_hub(
     return Hub(
         tails,
         CatchUp(History(database, event_log), queue_bytes=pace.queue_bytes, most_behind=most_behind),
-        Notices(tails, presence, relay, clock, node=make_id().hex),
+        Notices(tails, presence, relay, clock, node=make_id().hex, grace=pace.presence_grace),
         wakeup,
         still_valid=still_valid,
         pace=pace,

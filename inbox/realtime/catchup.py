@@ -7,7 +7,7 @@ live ones nor the database. A slow socket waits outside its turn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -33,6 +33,12 @@ class CatchUp:
         self._turn_bytes = min(TURN_BYTES, queue_bytes // 2)
         self._most_behind = most_behind
         self._turns = asyncio.Semaphore(TURNS)
+        self.on_live: Callable[[Session], None] = lambda _: None
+
+    @property
+    def reads(self) -> int:
+        """Pages that were read from the database so far."""
+        return self._history.reads
 
     async def start_of(self, tail: Tail, epoch: UUID | None, after: int | None) -> int | Reset:
         """Where this cursor goes on. Raises ``Unavailable``."""
@@ -82,6 +88,7 @@ class CatchUp:
             async with self._turns:
                 if room.log.epoch == log.epoch and replay.cursor == room.head:
                     room.join(session, replay.view)
+                    self.on_live(session)
                     return
                 events = await self.next_events(room, log, replay.cursor)
                 taken = replay.take(events, self._turn_bytes)

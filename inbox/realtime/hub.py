@@ -39,10 +39,14 @@ StillValid = Callable[[Principal], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Durations in seconds. ``tick``: how long frames wait to share one write with their followers."""
+    """Durations in seconds. ``tick``: how long frames wait to share one write with their followers.
+
+    ``presence_grace``: how long an agent without a socket still counts as online; most of them only reconnect.
+    """
 
     heartbeat: float = 15.0
     tick: float = TICK_SECONDS
+    presence_grace: float = 5.0
     queue_bytes: int = 1024 * 1024
 
 
@@ -73,6 +77,7 @@ class Hub:
         self._checks = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._unsubscribe: Callable[[], None] | None = None
         self.stopping = False
+        catch_up.on_live = notices.newcomer
         self.on_stop: set[Callable[[], None]] = set()
 
     async def start(self) -> None:
@@ -95,6 +100,7 @@ class Hub:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        self.notices.stop()
         await self.tails.stop()
 
     # --- one socket ---------------------------------------------------------------------------------------------------
@@ -120,7 +126,6 @@ class Hub:
             epoch=state.epoch,
             position=state.head,
             heartbeat_seconds=self._pace.heartbeat,
-            present=self.notices.presence.present(principal.workspace_id),
         )
         tail.room.send([session], framed(hello))
         return session
@@ -251,5 +256,6 @@ class Ticker:
 
     @staticmethod
     def _flush(room: Room) -> None:
-        room.flush()
+        # From the beginning of a flush: one that takes longer than a tick is followed by the next without a pause.
         room.flushed_at = asyncio.get_running_loop().time()
+        room.flush()

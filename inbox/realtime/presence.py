@@ -7,12 +7,12 @@ node that dies takes its agents offline by itself, and a lost message is repaire
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
 from inbox.kernel.clock import Clock
-from inbox.realtime.protocol import PresenceNotice, ViewingNotice
+from inbox.realtime.protocol import Present
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Sighting:
 
 
 class Presence:
-    """``expires`` is in seconds. Methods that learn something answer the notices it is worth."""
+    """``expires`` is in seconds. Methods that learn something say whose state, as seen over all nodes, that changed."""
 
     def __init__(self, clock: Clock, *, expires: float) -> None:
         self._clock = clock
@@ -67,23 +67,23 @@ class Presence:
 
     # --- all nodes ----------------------------------------------------------------------------------------------------
 
-    def learn(self, node: str, sighting: Sighting) -> list[PresenceNotice | ViewingNotice]:
+    def learn(self, node: str, sighting: Sighting) -> bool:
+        """Whether this changed the agent's state."""
         agents = self._seen.setdefault(sighting.workspace_id, {})
         nodes = agents.setdefault(sighting.agent_id, {})
-        was_online, was_viewing = bool(nodes), _union(nodes)
+        before = _state(sighting.agent_id, nodes)
         if sighting.online:
             nodes[node] = (sighting.viewing, self._clock.monotonic() + self._expires)
         else:
             nodes.pop(node, None)
-        notices = _changes(sighting.agent_id, was_online, was_viewing, nodes)
         if not nodes:
             del agents[sighting.agent_id]
             if not agents:
                 del self._seen[sighting.workspace_id]
-        return notices
+        return _state(sighting.agent_id, nodes) != before
 
-    def forget_stale(self) -> list[tuple[UUID, PresenceNotice | ViewingNotice]]:
-        """Drop what no node repeated in time; answers notices with their workspace."""
+    def forget_stale(self) -> list[tuple[UUID, UUID]]:
+        """Drop what no node repeated in time; answers workspace and agent of those whose state changed by that."""
         now = self._clock.monotonic()
         stale = [
             (node, Sighting(workspace_id, agent_id, False))
@@ -92,30 +92,17 @@ class Presence:
             for node, (_, until) in nodes.items()
             if until < now
         ]
-        return [(sighting.workspace_id, notice) for node, sighting in stale for notice in self.learn(node, sighting)]
+        return [(sighting.workspace_id, sighting.agent_id) for node, sighting in stale if self.learn(node, sighting)]
 
     def online(self, workspace_id: UUID) -> frozenset[UUID]:
         """Agents with a live socket on any node, as far as this node heard."""
         return frozenset(self._seen.get(workspace_id, {}))
 
-    def present(self, workspace_id: UUID) -> list[dict[str, object]]:
-        """For the first frame of a socket."""
-        return [
-            {"agent_id": agent_id, "viewing": sorted(_union(nodes))}
-            for agent_id, nodes in self._seen.get(workspace_id, {}).items()
-        ]
+    def states(self, workspace_id: UUID, agent_ids: Iterable[UUID]) -> list[Present]:
+        agents = self._seen.get(workspace_id, {})
+        return [_state(agent_id, agents.get(agent_id, {})) for agent_id in agent_ids]
 
 
-def _union(nodes: dict[str, tuple[frozenset[UUID], float]]) -> frozenset[UUID]:
-    return frozenset().union(*(viewing for viewing, _ in nodes.values()))
-
-
-def _changes(
-    agent_id: UUID, was_online: bool, was_viewing: frozenset[UUID], nodes: dict[str, tuple[frozenset[UUID], float]]
-) -> list[PresenceNotice | ViewingNotice]:
-    notices: list[PresenceNotice | ViewingNotice] = []
-    if was_online != bool(nodes):
-        notices.append(PresenceNotice(agent_id, bool(nodes)))
-    if was_viewing != (viewing := _union(nodes)):
-        notices.append(ViewingNotice(agent_id, sorted(viewing)))
-    return notices
+def _state(agent_id: UUID, nodes: dict[str, tuple[frozenset[UUID], float]]) -> Present:
+    viewing: frozenset[UUID] = frozenset().union(*(views for views, _ in nodes.values()))
+    return Present(agent_id, bool(nodes), tuple(sorted(viewing)))

@@ -94,14 +94,13 @@ class EncodedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first frame. ``present`` are the agents online now, with what they look at."""
+    """The first frame: who the server takes the client for, and where the log stands."""
 
     session: UUID
     agent_id: UUID
     epoch: UUID
     position: int
     heartbeat_seconds: float
-    present: Sequence[Mapping[str, object]]
     protocol: int = VERSION
     type: Literal["hello"] = "hello"
 
@@ -155,20 +154,21 @@ class TypingNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class PresenceNotice:
+class Present:
+    """One agent, and all that they look at, on whatever number of screens."""
+
     agent_id: UUID
     online: bool
-    kind: Literal["presence"] = "presence"
-    type: Literal["ephemeral"] = "ephemeral"
+    viewing: Sequence[UUID] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ViewingNotice:
-    """All that this agent looks at now, on whatever number of screens."""
+class PresenceNotice:
+    """Agents whose state changed; ``full``: all who are online, so that everybody else is not."""
 
-    agent_id: UUID
-    conversation_ids: Sequence[UUID]
-    kind: Literal["viewing"] = "viewing"
+    agents: Sequence[Present]
+    full: bool
+    kind: Literal["presence"] = "presence"
     type: Literal["ephemeral"] = "ephemeral"
 
 
@@ -178,7 +178,7 @@ class Pong:
     type: Literal["pong"] = "pong"
 
 
-Ephemeral: TypeAlias = TypingNotice | PresenceNotice | ViewingNotice
+Ephemeral: TypeAlias = TypingNotice | PresenceNotice
 ServerFrame: TypeAlias = Hello | Resumed | Filtered | Heartbeat | Reset | Ephemeral | Pong
 
 

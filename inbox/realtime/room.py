@@ -8,7 +8,7 @@ is closed, never awaited: its cursor is the client's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from inbox.kernel.eventlog import LogState, StoredEvent
@@ -79,6 +79,11 @@ class Room:
     @property
     def gap(self) -> bool:
         return self._sequencer.gap
+
+    @property
+    def waiting(self) -> int:
+        """Events that the next flush will hand to the live readers."""
+        return len(self._pending)
 
     def state(self) -> LogState:
         return LogState(epoch=self.log.epoch, head=self.head, floor=self.log.floor)
@@ -176,14 +181,22 @@ class Room:
             if not session.outlet.offer(frames, self._queue_bytes):
                 self.drop(session)
 
-    def whisper(self, frames: bytes, conversation_id: UUID | None, *, but: Session | None = None) -> None:
-        """An ephemeral notice: only for live readers it concerns, and the first thing a busy socket goes without."""
-        busy = self._queue_bytes // 4
+    def whisper(
+        self, frames: bytes, conversation_id: UUID | None = None, *, but: Collection[Session] = ()
+    ) -> list[Session]:
+        """An ephemeral notice: only for live readers it concerns, and the first thing a busy socket goes without.
+
+        Answers those who had to.
+        """
+        missed: list[Session] = []
         for lane in tuple(self._lanes.values()):
             if conversation_id is None or lane.view.concerns(conversation_id):
-                for session, offer in lane.readers.items():
-                    if session is not but:
-                        offer(frames, busy)
+                readers = [session for session in lane.readers if session not in but] if but else lane.readers
+                missed += [session for session in readers if not self.whisper_to(session, frames)]
+        return missed
+
+    def whisper_to(self, session: Session, frames: bytes) -> bool:
+        return session.outlet.offer(frames, self._queue_bytes // 4)
 
     def drop(self, session: Session) -> None:
         self.leave(session)

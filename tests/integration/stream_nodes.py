@@ -158,7 +158,7 @@ async def running_node(
     most_behind: int = 50_000,
     ring_events: int = 2048,
 ) -> AsyncIterator[Node]:
-    pace = pace or Pace(heartbeat=0.5)
+    pace = pace or Pace(heartbeat=0.5, presence_grace=0.05)
     event_log = EventLog()
     database = Database(dsn, connections=8, event_log=event_log)
     wakeup = Wakeup()

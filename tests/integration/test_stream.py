@@ -197,7 +197,7 @@ async def test_old_cursors_are_served_from_the_database_in_shared_reads(log_url:
         got = await asyncio.gather(*(collect(client, 1200 - n) for n, client in enumerate(clients)))
         for n, one in enumerate(got):
             assert [event.position for event in one] == list(range(n + 1, 1201))
-        assert node.hub.catch_up._history.reads <= 12
+        assert node.hub.catch_up.reads <= 12
 
 
 @pytest.mark.parametrize("reason", ["unknown_epoch", "future", "beyond_retention", "too_far_behind"])

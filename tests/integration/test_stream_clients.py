@@ -167,20 +167,30 @@ async def test_typing_viewing_and_presence_reach_the_other_nodes(log_url: str) -
         serving(second),
         raw_socket(node, after=None) as one,
     ):
-        await frame(one, "heartbeat")
+
+        async def presence() -> dict[str, object]:
+            while (notice := await frame(one, "ephemeral"))["kind"] != "presence":
+                pass
+            return notice
+
+        alone = await presence()
+        assert alone["full"]
+        (me,) = alone["agents"]  # type: ignore[misc]
         async with raw_socket(second, after=None) as two:
             await frame(two, "heartbeat")
-            arrived = await frame(one, "ephemeral")
-            assert (arrived["kind"], arrived["online"]) == ("presence", True)
+            (arrived,) = (await presence())["agents"]  # type: ignore[misc]
+            assert (arrived["online"], arrived["viewing"]) == (True, [])
+            assert arrived["agent_id"] != me["agent_id"]
             where = str(CONVERSATIONS[0])
             await say(two, type="typing", conversation_id=where)
             typing = await frame(one, "ephemeral")
             assert (typing["kind"], typing["conversation_id"], typing["on"]) == ("typing", where, True)
+            assert typing["agent_id"] == arrived["agent_id"]
             await say(two, type="viewing", conversation_id=where)
-            viewing = await frame(one, "ephemeral")
-            assert (viewing["kind"], viewing["conversation_ids"]) == ("viewing", [where])
-        gone = [await frame(one, "ephemeral") for _ in range(2)]
-        assert {notice["kind"] for notice in gone} == {"presence", "viewing"}
+            (viewing,) = (await presence())["agents"]  # type: ignore[misc]
+            assert viewing == {**arrived, "viewing": [where]}
+        (gone,) = (await presence())["agents"]  # type: ignore[misc]
+        assert gone == {**arrived, "online": False}
     assert await stored(log_url) == []
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from clock import FakeClock
 
 from inbox.realtime.presence import Presence, Sighting
-from inbox.realtime.protocol import PresenceNotice, ViewingNotice
+from inbox.realtime.protocol import Present
 
 WORKSPACE, ADA, BOB = UUID(int=1), UUID(int=2), UUID(int=3)
 HERE, THERE = UUID(int=10), UUID(int=11)
@@ -15,12 +15,13 @@ HERE, THERE = UUID(int=10), UUID(int=11)
 
 def test_an_agent_is_online_while_one_socket_is_left() -> None:
     presence = Presence(FakeClock(), expires=45)
-    assert presence.learn("n", presence.arrived(WORKSPACE, ADA)) == [PresenceNotice(ADA, True)]
-    assert presence.learn("n", presence.arrived(WORKSPACE, ADA)) == []
-    assert presence.learn("n", presence.left(WORKSPACE, ADA, None)) == []
+    assert presence.learn("n", presence.arrived(WORKSPACE, ADA))
+    assert not presence.learn("n", presence.arrived(WORKSPACE, ADA))
+    assert not presence.learn("n", presence.left(WORKSPACE, ADA, None))
     assert presence.online(WORKSPACE) == {ADA}
-    assert presence.learn("n", presence.left(WORKSPACE, ADA, None)) == [PresenceNotice(ADA, False)]
+    assert presence.learn("n", presence.left(WORKSPACE, ADA, None))
     assert presence.online(WORKSPACE) == frozenset()
+    assert presence.states(WORKSPACE, [ADA]) == [Present(ADA, False)]
     assert list(presence.own()) == []
 
 
@@ -28,12 +29,11 @@ def test_what_an_agent_looks_at_is_the_union_of_their_screens() -> None:
     presence = Presence(FakeClock(), expires=45)
     presence.learn("n", presence.arrived(WORKSPACE, ADA))
     presence.learn("n", presence.arrived(WORKSPACE, ADA))
-    assert presence.learn("n", presence.looks(WORKSPACE, ADA, None, HERE)) == [ViewingNotice(ADA, [HERE])]
-    assert presence.learn("m", Sighting(WORKSPACE, ADA, True, frozenset({THERE}))) == [
-        ViewingNotice(ADA, [HERE, THERE])
-    ]
-    assert presence.present(WORKSPACE) == [{"agent_id": ADA, "viewing": [HERE, THERE]}]
-    assert presence.learn("n", presence.left(WORKSPACE, ADA, HERE)) == [ViewingNotice(ADA, [THERE])]
+    assert presence.learn("n", presence.looks(WORKSPACE, ADA, None, HERE))
+    assert presence.learn("m", Sighting(WORKSPACE, ADA, True, frozenset({THERE})))
+    assert presence.states(WORKSPACE, [ADA]) == [Present(ADA, True, (HERE, THERE))]
+    assert presence.learn("n", presence.left(WORKSPACE, ADA, HERE))
+    assert presence.states(WORKSPACE, [ADA]) == [Present(ADA, True, (THERE,))]
 
 
 def test_a_node_that_falls_silent_takes_its_agents_offline() -> None:
@@ -45,5 +45,5 @@ def test_a_node_that_falls_silent_takes_its_agents_offline() -> None:
     presence.learn("n", next(presence.own()))
     assert presence.forget_stale() == []
     clock.advance(10)
-    assert presence.forget_stale() == [(WORKSPACE, PresenceNotice(BOB, False))]
+    assert presence.forget_stale() == [(WORKSPACE, BOB)]
     assert presence.online(WORKSPACE) == {ADA}
