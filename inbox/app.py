@@ -31,6 +31,8 @@ from inbox.ingest.endpoint import WebhookEndpoint
 from inbox.ingest.routes import QuarantineRoutes
 from inbox.kernel.openapi import BEARER, describe
 from inbox.kernel.web import RequestBoundary, build_routes, exception_handlers
+from inbox.media.routes import MediaRoutes
+from inbox.media.serving import PATH as MEDIA_PATH
 from inbox.messages import events as message_events
 from inbox.messages.routes import MessageRoutes
 from inbox.realtime.routes import StreamRoutes, stream_routes
@@ -73,6 +75,7 @@ def create_app(runtime: Runtime) -> Starlette:
     settings = runtime.settings
     routes = [
         Route("/webhooks/{provider}/{key}", webhooks),
+        Route(MEDIA_PATH, runtime.media.endpoint),
         Route("/openapi.json", openapi, methods=["GET"]),
         *Figures(runtime).health().routes(),
         *stream_routes(
@@ -111,6 +114,7 @@ def route_groups(runtime: Runtime) -> list[object]:
         ContactRoutes(runtime.contacts),
         ConversationRoutes(runtime.conversations, runtime.signals.read),
         MessageRoutes(runtime.messages, runtime.sending),
+        MediaRoutes(runtime.media.service),
         DeliveryRoutes(runtime.delivery.service, runtime.signals),
         QuarantineRoutes(runtime.replay),
         StreamRoutes(runtime.hub),

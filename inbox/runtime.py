@@ -10,6 +10,7 @@ import os
 import socket
 from functools import partial
 
+from apscheduler.triggers.interval import IntervalTrigger
 from prometheus_client import CollectorRegistry
 
 import inbox.tables  # noqa: F401 - fills the metadata, from which the partitions are made
@@ -38,6 +39,8 @@ from inbox.kernel.clock import SystemClock
 from inbox.kernel.database import Database
 from inbox.kernel.eventlog import EventLog
 from inbox.kernel.http import HttpClient, HttpSettings
+from inbox.kernel.jobs import Jobs
+from inbox.kernel.jobs_worker import Worker
 from inbox.kernel.keys import check_keys, secret_box
 from inbox.kernel.migrate import check_schema
 from inbox.kernel.partitions import ensure
@@ -45,7 +48,10 @@ from inbox.kernel.secrets import Passwords
 from inbox.kernel.settings import Settings
 from inbox.kernel.supervisor import Supervisor
 from inbox.kernel.wakeup import Wakeup
+from inbox.media.attachments import Attachments
+from inbox.media.build import build_media
 from inbox.messages.joining import ThreadJoiner
+from inbox.messages.media_parts import MediaParts
 from inbox.messages.receiving import Receiver
 from inbox.messages.sending import Sending
 from inbox.messages.service import Messages
@@ -111,12 +117,17 @@ class Runtime:
         self.conversations = Conversations(self.database, self.event_log, self.directory)
         self.messages = Messages(self.database, self.event_log, self.conversations)
         wake_delivery = partial(self.wakeup.publish, DELIVERIES_TOPIC)
-        self.sending = Sending(self.database, self.directory, self.conversations, wake_delivery)
+        self.jobs = Jobs(self.wakeup)
+        self.worker = Worker(self.database, self.wakeup)
+        self.media = build_media(self, MediaParts(self.conversations))
+        self.media.register(self.worker)
+        files = self.media.service
+        self.sending = Sending(self.database, self.directory, self.conversations, files, wake_delivery)
         self.signals = Signals(self.database, self.directory, self.conversations, self.http, self.supervisor)
 
         # The way in
         resolver = Resolver(ThreadJoiner(self.conversations).join)
-        self.receiver = Receiver(resolver, self.conversations, self.signals.acknowledge)
+        self.receiver = Receiver(resolver, self.conversations, Attachments(self.jobs), self.signals.acknowledge)
         self.ingest_metrics = IngestMetrics(self.registry)
         self.processor = Processor(self.database, self.directory, PROVIDERS, self.receiver, self.ingest_metrics)
         self.intake = Intake(self.database, self.processor, lease_seconds=settings.webhook_lease)
@@ -124,7 +135,7 @@ class Runtime:
         self.replay = Replay(self.database, self.processor)
 
         # The way out, the live stream, and time
-        self.delivery = build_delivery(self)
+        self.delivery = build_delivery(self, files=files)
         self.relay = PostgresRelay(dsn, self.node)
         self.hub = build_hub(
             self.database,
@@ -136,6 +147,7 @@ class Runtime:
             pace=Pace(heartbeat=settings.heartbeat_seconds, queue_bytes=settings.socket_queue_bytes),
         )
         self.clock = build_clock(self)
+        self.clock.add_upkeep("media", IntervalTrigger(minutes=10, jitter=60), self.media.retention.sweep)
 
     async def start(self) -> None:
         """Raises ``SchemaMismatch``, ``WrongKey``, ``DatabaseUnavailable``: each says what to do."""
@@ -152,6 +164,7 @@ class Runtime:
         await self.hub.start()
         if "worker" in self.settings.roles:
             self.supervisor.run("delivery", self.delivery.run)
+            self.supervisor.run("jobs", self.worker.run)
             await self.clock.start()
         self.supervisor.run("intake", self.intake.run)
 
@@ -163,7 +176,9 @@ class Runtime:
         if "worker" in self.settings.roles:
             await self.clock.stop()
             self.delivery.stop()
+            self.worker.stop()
             await self.supervisor.finish("delivery", within=self.settings.send_timeout + 5)
+            await self.supervisor.finish("jobs", within=5)  # what is cut off is put back, and begins anew
         await self.supervisor.settle(within=5)
         await self.hub.stop()
         await self.relay.stop()

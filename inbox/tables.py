@@ -12,6 +12,7 @@ import inbox.kernel.eventlog
 import inbox.kernel.jobs
 import inbox.kernel.keys
 import inbox.kernel.timers
+import inbox.media.models
 import inbox.messages.models
 from inbox.kernel.schema import metadata
 
@@ -26,6 +27,7 @@ MODULES = (
     inbox.kernel.jobs,
     inbox.kernel.keys,
     inbox.kernel.timers,
+    inbox.media.models,
     inbox.messages.models,
 )
 

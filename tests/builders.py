@@ -22,8 +22,11 @@ from inbox.ingest.processor import Processor
 from inbox.kernel.database import Database
 from inbox.kernel.eventlog import EventLog
 from inbox.kernel.ids import new_id
+from inbox.kernel.jobs import Jobs
 from inbox.kernel.partitions import ensure
 from inbox.kernel.secrets import SecretBox
+from inbox.kernel.wakeup import Wakeup
+from inbox.media.attachments import Attachments
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.receiving import Receiver
 
@@ -66,6 +69,7 @@ async def start_node(dsn: str, *, adapters: dict[str, Adapter] | None = None, co
     receiver = Receiver(
         Resolver(ThreadJoiner(conversations).join),
         conversations,
+        Attachments(Jobs(Wakeup())),
         lambda channel, token: tapped.append((channel, token)),
     )
     metrics = IngestMetrics(CollectorRegistry())

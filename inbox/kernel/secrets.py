@@ -91,7 +91,7 @@ class SecretBox:
     Layout: format (1 byte) · length of key id (1) · key id · nonce (12) · ciphertext and tag.
     """
 
-    __slots__ = ("_active", "_ciphers")
+    __slots__ = ("_active", "_ciphers", "_roots")
 
     def __init__(self, keys: Mapping[str, bytes], active: str) -> None:
         if active not in keys:
@@ -102,6 +102,9 @@ class SecretBox:
             if len(key) != KEY_BYTES:
                 raise BadKey(f"key {key_id} has not {KEY_BYTES} bytes")
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._roots = {
+            key_id: hmac.digest(key, b"root of derived keys", hashlib.sha256) for key_id, key in keys.items()
+        }
         self._active = active
 
     def __repr__(self) -> str:
@@ -131,6 +134,11 @@ class SecretBox:
         with suppress(UnicodeDecodeError):
             return Secret(plain.decode())
         raise CannotOpen("not text")
+
+    def derive(self, purpose: str) -> tuple[bytes, ...]:
+        """A key of its own for each purpose (HMAC-SHA256), out of every key of the ring, the active one first."""
+        ids = sorted(self._roots, key=lambda key_id: (key_id != self._active, key_id))
+        return tuple(hmac.digest(self._roots[key_id], purpose.encode(), hashlib.sha256) for key_id in ids)
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether the active key sealed this; otherwise it is due to be sealed again."""

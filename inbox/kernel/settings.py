@@ -56,6 +56,24 @@ class Settings(BaseSettings):
     send_timeout: float = Field(default=20.0, description="One request to a provider.")
     uncertain_after: float = Field(default=60.0, description="A send without an outcome becomes `uncertain`.")
 
+    media_store: str | None = Field(
+        default=None, description="s3://bucket/prefix of an S3-compatible store. Unset: `media` in the data folder."
+    )
+    media_s3_endpoint: str | None = Field(
+        default=None,
+        description="https://… of a store that is not Amazon's. Unset, like the three below: AWS_… applies.",
+    )
+    media_s3_region: str | None = None
+    media_s3_key_id: str | None = Field(default=None, description="Access key of the store.")
+    media_s3_secret: SecretStr | None = Field(default=None, description="Secret of that access key.")
+    media_max_bytes: int = Field(
+        default=100 * 1024 * 1024, ge=1024, description="Larger files are neither kept nor sent."
+    )
+    media_link_seconds: int = Field(default=900, ge=10, le=86_400, description="Life of a link to a file.")
+    media_retention_days: int | None = Field(
+        default=None, ge=1, description="How long files are kept where a channel says nothing. Unset: for ever."
+    )
+
     session_hours: int = Field(default=24 * 14)
     ticket_seconds: int = Field(default=30)
     heartbeat_seconds: float = Field(default=15.0, description="Head of the log on each live socket.")

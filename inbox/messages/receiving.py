@@ -40,6 +40,8 @@ from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, note_message, open_window
 from inbox.kernel.database import Contended, UnitOfWork
 from inbox.kernel.ids import new_id
+from inbox.media.attachments import Attachments
+from inbox.media.repository import NewMedia
 from inbox.messages import events, reconciliation
 from inbox.messages import repository as rows
 from inbox.messages.preview import preview_of
@@ -73,18 +75,24 @@ class _Batch:
     threads: dict[tuple[UUID, UUID], Thread] = field(default_factory=dict)
     by_id: dict[UUID, Thread] = field(default_factory=dict)
     new: list[NewMessage] = field(default_factory=list)
+    media: list[NewMedia] = field(default_factory=list)
 
 
 class Receiver:
     """``tapped`` hears, after the commit, of taps that the provider wants acknowledged."""
 
     def __init__(
-        self, resolver: Resolver, conversations: Conversations, tapped: Callable[[Channel, str], None]
+        self,
+        resolver: Resolver,
+        conversations: Conversations,
+        attachments: Attachments,
+        tapped: Callable[[Channel, str], None],
     ) -> None:
         self._resolver = resolver
         self._conversations = conversations
+        self._attachments = attachments
         self._tapped = tapped
-        self._revisions = Revisions()
+        self._revisions = Revisions(attachments)
 
     async def receive(self, unit: UnitOfWork, workspace_id: UUID, items: Sequence[Item]) -> None:
         """Store the items of one workspace, in order. Raises ``Contended``, ``TargetUnknown``."""
@@ -97,6 +105,7 @@ class Receiver:
                 await self._message(batch, index, item, item.inbound)
         if batch.new and await rows.insert_many(unit, workspace_id, batch.new) != len(batch.new):
             raise Contended("a message was stored by another transaction")
+        await self._attachments.expect(unit, workspace_id, batch.media)
         await self._revise(batch)
         await self._receipts(batch)
         await self._conversations.save(unit, workspace_id, list(batch.by_id.values()))
@@ -166,8 +175,11 @@ class Receiver:
             thread.epoch += 1
         quoted = batch.known.get((item.channel.id, inbound.reply_to)) if inbound.reply_to else None
         author = inbound.author or inbound.peer
+        message_id = new_id()
+        described = self._attachments.describe(message_id, item.channel.id, inbound.parts)
+        batch.media.extend(described.new)
         return NewMessage(
-            id=new_id(),
+            id=message_id,
             conversation_id=thread.id,
             channel_id=item.channel.id,
             number=number,
@@ -176,7 +188,7 @@ class Receiver:
             author_id=None,
             author_name=None if outgoing else author.name or author.username,
             external_id=inbound.external_id,
-            parts=orjson.dumps(inbound.parts),
+            parts=orjson.dumps(described.parts),
             status="sent" if outgoing else None,
             reply_to_external_id=inbound.reply_to,
             reply_to_id=None if quoted is None else quoted.message_id,
@@ -196,7 +208,7 @@ class Receiver:
                 ref = batch.known.get((item.channel.id, inbound.external_id))
                 if ref is None:
                     raise TargetUnknown("the message that this refers to is not here")
-                await self._revisions.apply(unit, workspace_id, ref.message_id, inbound)
+                await self._revisions.apply(unit, workspace_id, ref, inbound)
                 thread = batch.by_id.get(ref.conversation_id)
                 if isinstance(inbound, ReactionChanged) and inbound.opens_window and thread is not None:
                     open_window(thread, inbound.occurred_at)

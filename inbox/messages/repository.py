@@ -13,6 +13,7 @@ import asyncpg
 from channels.types import JsonValue
 from inbox.kernel.database import UnitOfWork
 from inbox.kernel.ids import new_id
+from inbox.media.schemas import MediaView
 from inbox.messages.schemas import AuthorView, FaultView, MessageView, ReactionView
 
 
@@ -270,6 +271,46 @@ async def react(
             at,
         )
     return row is not None
+
+
+async def conversations_of(unit: UnitOfWork, workspace_id: UUID, message_ids: Sequence[UUID]) -> list[UUID]:
+    found = await unit.fetch(
+        """SELECT DISTINCT conversation_id FROM messages WHERE workspace_id = $1 AND id = ANY($2)
+           ORDER BY conversation_id""",
+        workspace_id,
+        message_ids,
+    )
+    return [row[0] for row in found]
+
+
+async def show_media(
+    unit: UnitOfWork, workspace_id: UUID, message_ids: Sequence[UUID], views: Sequence[MediaView]
+) -> list[MessageView]:
+    """Put these views in place of the former ones, in earlier versions too. Returns the messages, oldest first."""
+    given = (workspace_id, message_ids, [str(view.id) for view in views], views)
+    await unit.execute(
+        f"""
+        WITH views AS (SELECT * FROM unnest($3::text[], $4::jsonb[]) AS g (id, view))
+        UPDATE message_versions v SET parts = {SHOWN.format(parts="v.parts")}
+        WHERE v.workspace_id = $1 AND v.message_id = ANY($2)
+        """,
+        *given,
+    )
+    found = await unit.fetch(
+        f"""
+        WITH views AS (SELECT * FROM unnest($3::text[], $4::jsonb[]) AS g (id, view))
+        UPDATE messages m SET parts = {SHOWN.format(parts="m.parts")}
+        WHERE m.workspace_id = $1 AND m.id = ANY($2) RETURNING {COLUMNS}
+        """,
+        *given,
+    )
+    return sorted((view(row) for row in found), key=lambda message: (message.conversation_id, message.number))
+
+
+SHOWN = """(
+    SELECT coalesce(
+        jsonb_agg(CASE WHEN w.id IS NULL THEN p ELSE jsonb_set(p, '{{media}}', w.view) END ORDER BY n), '[]')
+    FROM jsonb_array_elements({parts}) WITH ORDINALITY AS e (p, n) LEFT JOIN views w ON w.id = p->'media'->>'id')"""
 
 
 async def keep_unsupported(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, what: str, data: JsonValue) -> None:

@@ -10,26 +10,33 @@ from channels.types import MessageEdited, MessageUnsent, PreferenceChanged, Reac
 from contacts import events as contact_events
 from contacts import repository as contact_rows
 from inbox.kernel.database import UnitOfWork
+from inbox.media.attachments import Attachments
 from inbox.messages import events
 from inbox.messages import repository as rows
+from inbox.messages.repository import ExternalRef
+from inbox.messages.schemas import MessageView
 
 
 class Revisions:
     """Each is idempotent and in favour of the later time, because webhooks come twice and in any order."""
 
+    def __init__(self, attachments: Attachments) -> None:
+        self._attachments = attachments
+
     async def apply(
         self,
         unit: UnitOfWork,
         workspace_id: UUID,
-        message_id: UUID,
+        ref: ExternalRef,
         inbound: MessageEdited | MessageUnsent | ReactionChanged,
     ) -> None:
+        message_id = ref.message_id
         match inbound:
             case MessageEdited():
-                parts = orjson.dumps(inbound.parts)
-                changed = await rows.replace_parts(unit, workspace_id, message_id, parts, inbound.occurred_at)
+                changed = await self._edit(unit, workspace_id, ref, inbound)
             case MessageUnsent():
                 changed = await rows.unsend(unit, workspace_id, message_id, inbound.occurred_at)
+                await self._attachments.forget(unit, workspace_id, [message_id])
             case ReactionChanged():
                 moved = await rows.react(
                     unit, workspace_id, message_id, _actor(inbound), inbound.emoji, inbound.occurred_at
@@ -37,6 +44,18 @@ class Revisions:
                 changed = await rows.find(unit, workspace_id, message_id) if moved else None
         if changed is not None:
             unit.record(events.updated(workspace_id, changed))
+
+    async def _edit(
+        self, unit: UnitOfWork, workspace_id: UUID, ref: ExternalRef, inbound: MessageEdited
+    ) -> MessageView | None:
+        """An edit of a caption brings the same file again: it is not a new one."""
+        known = await self._attachments.known(unit, workspace_id, ref.message_id)
+        described = self._attachments.describe(ref.message_id, ref.channel_id, inbound.parts, known)
+        parts = orjson.dumps(described.parts)
+        changed = await rows.replace_parts(unit, workspace_id, ref.message_id, parts, inbound.occurred_at)
+        if changed is not None:
+            await self._attachments.expect(unit, workspace_id, described.new)
+        return changed
 
     async def reachability(
         self, unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, inbound: ReachabilityChanged

@@ -37,7 +37,13 @@ StoredPart = Annotated[
         {
             "type": "object",
             "required": ["type"],
-            "properties": {"type": {"type": "string", "examples": ["text", "image", "location", "unsupported"]}},
+            "properties": {
+                "type": {"type": "string", "examples": ["text", "image", "location", "unsupported"]},
+                "media": {
+                    "type": ["object", "null"],
+                    "description": "Of a part with a file: its `MediaView`. Null where there is no way to it.",
+                },
+            },
             "description": "A typed part; `type` says which. Show a type you do not know as unsupported.",
             "examples": [{"type": "text", "text": "Hello", "entities": []}],
         }
@@ -149,18 +155,30 @@ class TextIn(_Part):
 
 
 class MediaIn(_Part):
-    """A file that the provider fetches from a public https address."""
+    """A file: an uploaded one by ``media_id``, or one that the provider fetches from a public address."""
 
     type: Literal["media"]
     kind: MediaKind
-    url: str = Field(max_length=2048, pattern=r"^https?://[^\s]+$")
+    url: str | None = Field(default=None, max_length=2048, pattern=r"^https?://[^\s]+$")
+    media_id: UUID | None = Field(default=None, description="Of `POST /v1/media`, or of a message you can see.")
     mime_type: str | None = Field(default=None, max_length=127)
     filename: str | None = Field(default=None, max_length=240)
     caption: str | None = Field(default=None, max_length=4096)
 
+    @model_validator(mode="after")
+    def one_source(self) -> MediaIn:
+        if (self.url is None) == (self.media_id is None):
+            raise ValueError("give either url or media_id")
+        return self
+
     def part(self) -> OutboundPart:
         return OutboundMedia(
-            self.kind, url=self.url, mime_type=self.mime_type, filename=self.filename, caption=self.caption
+            self.kind,
+            url=self.url,
+            media_id=None if self.media_id is None else str(self.media_id),
+            mime_type=self.mime_type,
+            filename=self.filename,
+            caption=self.caption,
         )
 
 

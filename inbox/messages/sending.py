@@ -8,15 +8,16 @@ What may be sent now is decided here so that an agent hears at once; what may go
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 from uuid import UUID
 
 import orjson
 
 from channels.errors import ContentRefused
-from channels.types import OutboundPart, OutboundReaction, OutboundTemplate, Piece
+from channels.types import OutboundMedia, OutboundPart, OutboundReaction, OutboundTemplate, Piece
 from contacts import repository as contact_rows
 from inbox.agents.principal import Principal
 from inbox.connections.directory import Channel, Directory
@@ -27,11 +28,12 @@ from inbox.conversations.window import window_expiry
 from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.errors import Conflict, InboxError, Invalid
 from inbox.kernel.ids import new_id
+from inbox.media.schemas import MediaView
 from inbox.messages import events
 from inbox.messages import repository as rows
 from inbox.messages.outgoing import NewDelivery, insert_deliveries, insert_outgoing
 from inbox.messages.preview import outgoing_preview
-from inbox.messages.schemas import MessageView, SendIn
+from inbox.messages.schemas import MediaIn, MessageView, SendIn
 
 
 class ComposerRefused(Conflict):
@@ -52,6 +54,18 @@ class TokenReused(InboxError):
     status, code, title = 422, "client_token_reused", "This token was used for a different message"
 
 
+class Files(Protocol):
+    """Our stored files, as far as a send needs them."""
+
+    async def outgoing(
+        self, unit: UnitOfWork, caller: Principal, media_ids: Collection[UUID]
+    ) -> dict[UUID, MediaView]: ...
+
+    async def attach(
+        self, unit: UnitOfWork, workspace_id: UUID, media_ids: Collection[UUID], message_id: UUID, channel_id: UUID
+    ) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """``replayed``: the token was seen before, and nothing new was sent."""
@@ -62,11 +76,17 @@ class Sent:
 
 class Sending:
     def __init__(
-        self, database: Database, directory: Directory, conversations: Conversations, wake: Callable[[], None]
+        self,
+        database: Database,
+        directory: Directory,
+        conversations: Conversations,
+        files: Files,
+        wake: Callable[[], None],
     ) -> None:
         self._database = database
         self._directory = directory
         self._conversations = conversations
+        self._files = files
         self._wake = wake
 
     async def send(self, caller: Principal, conversation_id: UUID, order: SendIn) -> Sent:
@@ -92,7 +112,8 @@ class Sending:
         order: SendIn,
         fingerprint: bytes,
     ) -> MessageView:
-        parts = await self._parts(unit, caller.workspace_id, thread, order)
+        files = await self._files.outgoing(unit, caller, _media_ids(order))
+        parts = await self._parts(unit, caller.workspace_id, thread, order, files)
         await self._allow(unit, caller, thread, channel, order, parts)
         quoted = await self._quoted(unit, caller.workspace_id, thread, order.reply_to_id)
         pieces = _plan(channel, parts)
@@ -108,12 +129,13 @@ class Sending:
             thread,
             number=number,
             author=caller,
-            parts=orjson.dumps(parts),
+            parts=orjson.dumps([_shown(part, files) for part in parts]),
             reply_to=quoted,
             client_token=order.client_token,
             fingerprint=fingerprint,
             at=now,
         )
+        await self._files.attach(unit, caller.workspace_id, files.keys(), message_id, channel.id)
         deliveries = [
             NewDelivery(new_id(), message_id, ordinal, piece, order.purpose, _lease(caller, order))
             for ordinal, piece in enumerate(pieces)
@@ -125,9 +147,14 @@ class Sending:
         return inserted
 
     async def _parts(
-        self, unit: UnitOfWork, workspace_id: UUID, thread: Thread, order: SendIn
+        self,
+        unit: UnitOfWork,
+        workspace_id: UUID,
+        thread: Thread,
+        order: SendIn,
+        files: Mapping[UUID, MediaView],
     ) -> Sequence[OutboundPart]:
-        """Reactions name one of our messages; the provider wants its own id."""
+        """Reactions name one of our messages; the provider wants its own id. Files bring what is known about them."""
         parts = []
         for index, given in enumerate(order.parts):
             part = given.part()
@@ -136,6 +163,12 @@ class Sending:
                 if target is None:
                     raise Invalid.at(f"/body/parts/{index}/message_id", "the provider knows no such message here")
                 part = OutboundReaction(target, part.emoji)
+            elif isinstance(part, OutboundMedia) and part.media_id is not None:
+                file = files.get(UUID(part.media_id))
+                if file is None:
+                    raise Invalid.at(f"/body/parts/{index}/media_id", "there is no such file to send", "media_unknown")
+                name = part.filename or file.filename
+                part = replace(part, mime_type=file.mime_type, size=file.size, filename=name)
             parts.append(part)
         return parts
 
@@ -196,6 +229,17 @@ def _plan(channel: Channel, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
             allowed=refused.allowed,
             pointer=f"/body/parts/{refused.part}",
         ) from None
+
+
+def _media_ids(order: SendIn) -> set[UUID]:
+    return {part.media_id for part in order.parts if isinstance(part, MediaIn) and part.media_id is not None}
+
+
+def _shown(part: OutboundPart, files: Mapping[UUID, MediaView]) -> object:
+    """A part with one of our files holds its view, as those that came in do."""
+    if isinstance(part, OutboundMedia) and part.media_id is not None:
+        return {**asdict(part), "media": files[UUID(part.media_id)]}
+    return part
 
 
 def _lease(caller: Principal, order: SendIn) -> int | None:
