@@ -21,7 +21,7 @@ from channels.simulator.client import SimulatorClient
 from inbox.demo.api import Api
 from inbox.demo.banner import banner
 from inbox.demo.children import Child, command
-from inbox.demo.errors import ApiError, Away, DemoError, Refused
+from inbox.demo.errors import Away, DemoError, Refused
 from inbox.demo.feed import Feed
 from inbox.demo.ports import choose_port, is_free, port_of
 from inbox.demo.record import Record, find_record, new_record
@@ -186,12 +186,17 @@ class Demo:
 
     async def _begin(self, child: Child) -> None:
         await child.start()
+        if not await self._comes_up(child):
+            problem = "does not answer" if child.running else "did not start"
+            raise DemoError(f"the {child.name} {problem}; {child.log_file} ends with:\n{child.last_words()}")
+
+    async def _comes_up(self, child: Child) -> bool:
         deadline = time.monotonic() + SECONDS_TO_START
         while not await self._answers(child):
             if not child.running or time.monotonic() > deadline:
-                problem = "does not answer" if child.running else "did not start"
-                raise DemoError(f"the {child.name} {problem}; {child.log_file} ends with:\n{child.last_words()}")
+                return False
             await asyncio.sleep(0.05)
+        return True
 
     async def _answers(self, child: Child) -> bool:
         if child.name == "server":
@@ -257,16 +262,19 @@ class Demo:
             if len(deaths) >= MOST_DEATHS:
                 raise DemoError(f"the {child.name} keeps ending; {child.log_file} ends with:\n{child.last_words()}")
             self._say(f"The {child.name} ended by itself ({code}) and is started again.")
-            await self._begin(child)
+            await asyncio.sleep(len(deaths) - 1)
+            await child.start()
+            if not await self._comes_up(child):
+                continue  # counted as another death
             if child.name == "simulator":
                 await self._reconnect(seeding)
             self._say(f"The {child.name} runs again.")
 
     async def _reconnect(self, seeding: Seeding) -> None:
-        try:
-            await seeding.connect()
-            await self._chatter()
-        except Away as away:  # both died: the server's own keeper brings it back, and this is tried then
-            raise DemoError(f"the simulator is back, but the server is not: {away}") from away
-        except ApiError as error:
-            raise DemoError(f"the simulator is back, but cannot be connected: {error}") from error
+        while True:
+            try:
+                await seeding.connect()
+                break
+            except Away:  # the server is down too, and brought back beside us
+                await asyncio.sleep(1)
+        await self._chatter()

@@ -1,0 +1,260 @@
+"""`inbox demo` as a person runs it: real processes, all four channels there and back, stopped, and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+from typing import Any, TypeVar
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+from cluster import own_folder
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+
+KINDS = ("whatsapp", "messenger", "instagram", "telegram")
+READY = "Ctrl-C stops everything"
+PATIENCE = 60.0
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass
+class Program:
+    """An `inbox` command that runs, and what it has printed so far."""
+
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, *arguments: str, folder: Path, stdin: int = subprocess.DEVNULL) -> Program:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("INBOX_")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "inbox", *arguments],
+            cwd=folder,
+            env=environment | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        program = cls(process)
+        Thread(target=program._read, daemon=True).start()
+        return program
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def write(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def wait_for(self, words: str) -> str:
+        """The first line with these words."""
+        return until(lambda: next((line for line in self.lines if words in line), None), lambda: self.output)
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def until(look: Callable[[], T | None], explain: Callable[[], str]) -> T:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"waited {PATIENCE:.0f} s for it in vain:\n{explain()}")
+
+
+@dataclass
+class Demo:
+    """A demo in a folder of its own, with what it told about itself."""
+
+    folder: Path
+    program: Program
+
+    @property
+    def record(self) -> Json:
+        found: Json = json.loads((self.folder / ".demo/demo.json").read_text())
+        return found
+
+    def call(self, path: str, body: Json | None = None) -> Json:
+        record = self.record
+        headers = {"Authorization": f"Bearer {record['bot_token']}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(record["url"] + path, data, headers), timeout=30) as answer:  # noqa: S310
+            found: Json = json.loads(answer.read())
+        return found
+
+    def conversations(self) -> list[Json]:
+        found: list[Json] = self.call("/v1/conversations")["items"]
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        return psutil.Process(self.program.process.pid).children(recursive=True)
+
+    def server(self) -> psutil.Process:
+        return next(each for each in self.processes() if "serve" in each.cmdline())
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Of one installation, which every test starts again."""
+    with own_folder() as path:
+        yield path
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[..., Program]]:
+    started: list[Program] = []
+
+    def run(*arguments: str, stdin: int = subprocess.DEVNULL) -> Program:
+        started.append(Program.start(*arguments, folder=folder, stdin=stdin))
+        return started[-1]
+
+    yield run
+    for program in reversed(started):
+        program.end()
+
+
+@pytest.fixture
+def demo(folder: Path, start: Callable[..., Program]) -> Demo:
+    known = ("--simulator-port", "0") if not (folder / ".demo").exists() else ()
+    program = start("demo", "--port", "0", *known, "--per-minute", "0")
+    program.wait_for(READY)
+    return Demo(folder, program)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not psutil.wait_procs(processes, timeout=PATIENCE)[1]
+
+
+def events(program: Program) -> list[Json]:
+    return [json.loads(line) for line in list(program.lines) if line.startswith("{")]
+
+
+def of_kind(program: Program, kind: str) -> list[Json]:
+    return [event for event in events(program) if event["kind"] == kind]
+
+
+def test_every_channel_there_and_back(demo: Demo, start: Callable[..., Program]) -> None:
+    stream = start("watch", "--json")
+    stream.wait_for('"start"')
+
+    for kind in KINDS:
+        assert start("say", kind, f"Hello by {kind}", "--as", "Zoë Test", "--wait", "0").process.wait(PATIENCE) == 0
+    until(lambda: len(of_kind(stream, "message.created")) >= len(KINDS) or None, lambda: stream.output)
+
+    came = [event["data"]["message"] for event in of_kind(stream, "message.created")]
+    assert {message["parts"][0]["text"] for message in came} == {f"Hello by {kind}" for kind in KINDS}
+    assert {item["id"] for item in demo.conversations()} == {message["conversation_id"] for message in came}
+
+    # An agent picks the WhatsApp customer in a plain terminal and answers; the customer hears it.
+    customer = start("say", "whatsapp", "Is anybody there?", "--as", "Zoë Test", "--wait", "50")
+    agent = start("watch", "--as", "supervisor", stdin=subprocess.PIPE)
+    agent.wait_for("Is anybody there?")
+    number = re.search(r"\[(\d+)\] whatsapp .*Is anybody there", agent.output)
+    assert number is not None
+    agent.write(number[1])
+    agent.wait_for("--- Zoë Test ---")
+    agent.write("Yes, I am \U0001f642")
+    customer.wait_for("Yes, I am \U0001f642")
+    assert customer.process.wait(PATIENCE) == 0
+    agent.wait_for("read “Yes, I am \U0001f642”")
+    agent.write("/close")
+    agent.wait_for("is closed now")
+    agent.write("/quit")
+    assert agent.process.wait(PATIENCE) == 0
+
+    statuses = [event["data"]["status"] for event in of_kind(stream, "message.status")]
+    assert statuses[-3:] == ["sent", "delivered", "read"]
+    assert "Yes, I am" in demo.program.output, "the demo's own lines show the answer too"
+
+    processes = demo.processes()
+    assert len(processes) >= 3, "server, simulator and PostgreSQL"
+    assert demo.program.stop() == 0
+    assert gone(processes)
+
+
+def test_a_killed_server_comes_back_and_the_stream_has_no_hole(demo: Demo, start: Callable[..., Program]) -> None:
+    stream = start("watch", "--json")
+    stream.wait_for('"start"')
+    agent = start("watch", stdin=subprocess.PIPE)
+    agent.wait_for("/help")
+
+    before = len(of_kind(stream, "message.created"))
+    start("say", "telegram", "before", "--wait", "0").process.wait(PATIENCE)
+    until(lambda: len(of_kind(stream, "message.created")) > before or None, lambda: stream.output)
+    demo.server().kill()
+    start("say", "telegram", "while it is away", "--wait", "0").process.wait(PATIENCE)
+    demo.program.wait_for("The server runs again.")
+    start("say", "telegram", "after", "--wait", "0").process.wait(PATIENCE)
+    until(lambda: len(of_kind(stream, "message.created")) >= before + 3 or None, lambda: stream.output)
+
+    said = [event["data"]["message"]["parts"][0]["text"] for event in of_kind(stream, "message.created")]
+    assert said[before:] == ["before", "while it is away", "after"]
+    positions = [event["position"] for event in events(stream)]
+    assert positions == sorted(set(positions))
+    agent.wait_for("Connected again")
+    agent.wait_for(": after")
+    for words in ("before", "while it is away", "after"):
+        assert len([line for line in agent.lines if line.endswith(f": {words}")]) == 1, agent.output
+
+
+def test_another_start_goes_on_with_the_data(demo: Demo, start: Callable[..., Program]) -> None:
+    said = start("say", "messenger", "Remember me", "--as", "Ida", "--wait", "0")
+    assert said.process.wait(PATIENCE) == 0
+    thread = until(
+        lambda: next((one for one in demo.conversations() if one["last_message_preview"] == "Remember me"), None),
+        lambda: demo.program.output,
+    )
+    record, count = demo.record, len(demo.conversations())
+    assert demo.program.stop() == 0
+
+    again = start("demo", "--port", "0", "--per-minute", "0")
+    again.wait_for(READY)
+    second = Demo(demo.folder, again)
+
+    assert {**second.record, "url": ""} == {**record, "url": ""}
+    assert len(second.conversations()) == count
+    # The simulator, which forgot everything, was told who is in the inbox: an old conversation can be answered.
+    sent = second.call(f"/v1/conversations/{thread['id']}/messages", {"parts": [{"type": "text", "text": "Of course"}]})
+    until(
+        lambda: second.call(f"/v1/messages/{sent['id']}")["status"] == "read" or None,
+        lambda: str(second.call(f"/v1/messages/{sent['id']}")),
+    )
+
+    # A second demo in the folder is refused; a killed one leaves nothing behind.
+    refused = start("demo")
+    assert refused.process.wait(PATIENCE) == 1
+    refused.wait_for("runs in .demo already, at http://127.0.0.1:")
+    processes = second.processes()
+    again.process.kill()
+    assert gone(processes), "server, simulator and PostgreSQL end with a demo that was killed"
