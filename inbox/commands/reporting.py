@@ -57,6 +57,8 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # whoever read our output had enough: click ends quietly
         except Exception as error:
             failure = failure_of(error)
             if failure is None:
