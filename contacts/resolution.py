@@ -175,11 +175,11 @@ def _group(sightings: Sequence[Sighting], known: dict[Address, KnownAddress]) ->
         groups[id(group)] = group
         for address in sighting.person.addresses:
             identity = known.get(address)
-            others = [by_address.get(address), by_identity.get(identity.identity_id) if identity else None]
-            for other in others:
-                if other is not None and other is not group:
-                    group = _absorb(other, group, by_address, by_identity)
-                    groups.pop(id(other), None)
+            if (other := by_address.get(address)) is not None and other is not group:
+                _absorb(groups.pop(id(other)), group, by_address, by_identity)
+            # Looked up only now: it was often the same group, and is ours by then.
+            if identity and (other := by_identity.get(identity.identity_id)) is not None and other is not group:
+                _absorb(groups.pop(id(other)), group, by_address, by_identity)
             group.addresses[address] = None
             by_address[address] = group
             if identity is not None:
@@ -188,7 +188,7 @@ def _group(sightings: Sequence[Sighting], known: dict[Address, KnownAddress]) ->
     return list(groups.values())
 
 
-def _absorb(other: _Group, group: _Group, by_address: dict[Address, _Group], by_identity: dict[UUID, _Group]) -> _Group:
+def _absorb(other: _Group, group: _Group, by_address: dict[Address, _Group], by_identity: dict[UUID, _Group]) -> None:
     group.sightings = other.sightings + group.sightings
     group.addresses.update(other.addresses)
     group.known.update(other.known)
@@ -196,7 +196,6 @@ def _absorb(other: _Group, group: _Group, by_address: dict[Address, _Group], by_
         by_address[address] = group
     for identity_id in other.known:
         by_identity[identity_id] = group
-    return group
 
 
 def _merged_person(group: _Group, sightings: Sequence[Sighting]) -> Person:
