@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ def load_settings(**given: object) -> Settings:
         raise Failure(f"a setting is not right: {error}", "`inbox settings` explains each of them") from None
 
 
+def configure_logs(settings: Settings, *, level: str | None = None) -> None:
+    configure(settings.log_format, level or settings.log_level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells at length how it looks for its plugins
+
+
 @contextmanager
 def open_database(settings: Settings) -> Iterator[OpenDatabase]:
     """The database of the settings, or an embedded one, which needs the main thread. Raises ``PostgresUnavailable``."""
@@ -68,7 +74,7 @@ async def _runtime(settings: Settings, dsn: str) -> AsyncIterator[Runtime]:
 def on_runtime(work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
     """Run ``work`` on a runtime with no role, beside a server that may be running on the same data."""
     settings = load_settings(roles=())
-    configure(settings.log_format, "warning")
+    configure_logs(settings, level="warning")
 
     async def run(dsn: str) -> T:
         async with _runtime(settings, dsn) as runtime:

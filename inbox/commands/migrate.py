@@ -7,10 +7,9 @@ import asyncio
 import click
 
 from inbox.commands.failures import Failure
-from inbox.commands.installation import load_settings, open_database
+from inbox.commands.installation import configure_logs, load_settings, open_database
 from inbox.commands.reporting import reported
 from inbox.kernel import migrate as schema
-from inbox.kernel.logging import configure
 from inbox.tables import metadata
 
 
@@ -23,7 +22,7 @@ def migrate(check: bool, message: str | None) -> None:
     if check and message is not None:
         raise click.UsageError("--check and --revision do not go together")
     settings = load_settings()
-    configure(settings.log_format, settings.log_level)
+    configure_logs(settings)
     with open_database(settings) as database:
         if message is not None:
             click.echo(f"wrote {asyncio.run(schema.revision(database.dsn, message, metadata))}")

@@ -9,12 +9,11 @@ from types import FrameType
 import click
 
 from inbox.cli import Start
-from inbox.commands.installation import load_settings, open_database
+from inbox.commands.installation import configure_logs, load_settings, open_database
 from inbox.commands.listening import listen
 from inbox.commands.parent import end_with_parent
 from inbox.commands.reporting import reported
 from inbox.commands.serving import Service
-from inbox.kernel.logging import configure
 
 
 @click.command()
@@ -35,7 +34,7 @@ def serve(
     """
     given = None if roles is None else tuple(role.strip() for role in roles.split(","))
     settings = load_settings(host=host, port=port, roles=given)
-    configure(settings.log_format, settings.log_level)
+    configure_logs(settings)
     signal.signal(signal.SIGTERM, _terminated)
     if with_parent:
         end_with_parent()

@@ -108,7 +108,6 @@ class Service:
 
     async def _serve(self) -> None:
         if self._migrate:
-            logging.getLogger("alembic").setLevel(logging.WARNING)
             await upgrade(self._database.dsn)
         runtime = Runtime(self._settings, self._database.dsn)
         app = create_app(runtime)
