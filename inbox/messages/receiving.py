@@ -39,6 +39,7 @@ from inbox.conversations import repository as thread_rows
 from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, note_message, open_window
 from inbox.kernel.database import Contended, UnitOfWork
+from inbox.kernel.encoding import encode
 from inbox.kernel.ids import new_id
 from inbox.media.attachments import Attachments
 from inbox.media.repository import NewMedia
@@ -188,7 +189,7 @@ class Receiver:
             author_id=None,
             author_name=None if outgoing else author.name or author.username,
             external_id=inbound.external_id,
-            parts=orjson.dumps(described.parts),
+            parts=encode(described.parts),
             status="sent" if outgoing else None,
             reply_to_external_id=inbound.reply_to,
             reply_to_id=None if quoted is None else quoted.message_id,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import orjson
-
 from channels.types import MessageEdited, MessageUnsent, PreferenceChanged, ReachabilityChanged, ReactionChanged
 from contacts import events as contact_events
 from contacts import repository as contact_rows
 from inbox.kernel.database import UnitOfWork
+from inbox.kernel.encoding import encode
 from inbox.media.attachments import Attachments
 from inbox.messages import events
 from inbox.messages import repository as rows
@@ -51,7 +50,7 @@ class Revisions:
         """An edit of a caption brings the same file again: it is not a new one."""
         known = await self._attachments.known(unit, workspace_id, ref.message_id)
         described = self._attachments.describe(ref.message_id, ref.channel_id, inbound.parts, known)
-        parts = orjson.dumps(described.parts)
+        parts = encode(described.parts)
         changed = await rows.replace_parts(unit, workspace_id, ref.message_id, parts, inbound.occurred_at)
         if changed is not None:
             await self._attachments.expect(unit, workspace_id, described.new)

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
-import orjson
-
 from channels.errors import ContentRefused
 from channels.types import OutboundMedia, OutboundPart, OutboundReaction, OutboundTemplate, Piece
 from contacts import repository as contact_rows
@@ -26,6 +24,7 @@ from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, note_message
 from inbox.conversations.window import window_expiry
 from inbox.kernel.database import Database, UnitOfWork
+from inbox.kernel.encoding import encode
 from inbox.kernel.errors import Conflict, InboxError, Invalid
 from inbox.kernel.ids import new_id
 from inbox.media.schemas import MediaView
@@ -129,7 +128,7 @@ class Sending:
             thread,
             number=number,
             author=caller,
-            parts=orjson.dumps([_shown(part, files) for part in parts]),
+            parts=encode([_shown(part, files) for part in parts]),
             reply_to=quoted,
             client_token=order.client_token,
             fingerprint=fingerprint,
