@@ -58,7 +58,7 @@ class CatchUp:
         recent = room.recent(cursor, TURN_EVENTS)
         if recent is not None:
             return recent
-        events = await self._history.after(room.workspace_id, cursor, room.state())
+        events = await self._history.after(room.workspace_id, log.epoch, cursor, room.before_memory())
         if room.log.epoch != log.epoch or not events or events[0].position != cursor + 1:
             raise HoleInLog(f"nothing behind position {cursor}")
         return events

@@ -1,7 +1,7 @@
 """Older parts of the logs, read in aligned pages that readers share: a thousand who come back cost a few queries.
 
-A page never changes once it is complete, so complete pages are kept (bounded in bytes); equal reads at the same time
-are one read, and only a few reads run at once, so that live traffic keeps its connections.
+Committed events never change, so pages are kept (bounded in bytes); equal reads at the same time are one read, and only
+a few reads run at once, so that live traffic keeps its connections.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from inbox.kernel.database import Database
 from inbox.kernel.errors import Unavailable
-from inbox.kernel.eventlog import EventLog, LogState
+from inbox.kernel.eventlog import EventLog
 from inbox.realtime.protocol import EncodedEvent
 
 PAGE_EVENTS: Final = 256
@@ -42,14 +42,14 @@ class History:
         self._reading: dict[_Key, asyncio.Task[Page]] = {}
         self.reads = 0
 
-    async def after(self, workspace_id: UUID, position: int, log: LogState) -> Page:
-        """The events behind ``position`` up to the end of its page, none above ``log.head``. May have lost its first.
+    async def after(self, workspace_id: UUID, epoch: UUID, position: int, upto: int) -> Page:
+        """The events behind ``position`` up to the end of its page, none above ``upto``, all of which are committed.
 
-        Raises ``Unavailable``.
+        May have lost its first to retention. Raises ``Unavailable``.
         """
         start = position - position % PAGE_EVENTS
-        end = min(start + PAGE_EVENTS, log.head)
-        key = (workspace_id, log.epoch, start, end)
+        end = min(start + PAGE_EVENTS, upto)
+        key = (workspace_id, epoch, start, end)
         page = self._pages.get(key)
         if page is None:
             page = await self._shared(key)
@@ -79,8 +79,7 @@ class History:
             except Exception as error:
                 raise Unavailable("the event log cannot be read now", retry_after=1) from error
         page = [EncodedEvent(event) for event in stored]
-        if end - start == PAGE_EVENTS:
-            self._keep(key, page)
+        self._keep(key, page)
         return page
 
     def _keep(self, key: _Key, page: Page) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -248,14 +249,14 @@ class Ticker:
 
     def flush_soon(self, room: Room) -> None:
         loop = asyncio.get_running_loop()
-        due = room.flushed_at + self._tick
-        if loop.time() >= due:
+        left = room.flushed_at + self._tick - time.monotonic()  # a loop's own clock may stand still during a flush
+        if left <= 0:
             loop.call_soon(self._flush, room)
         else:
-            loop.call_at(due, self._flush, room)
+            loop.call_later(left, self._flush, room)
 
     @staticmethod
     def _flush(room: Room) -> None:
         # From the beginning of a flush: one that takes longer than a tick is followed by the next without a pause.
-        room.flushed_at = asyncio.get_running_loop().time()
+        room.flushed_at = time.monotonic()
         room.flush()

@@ -121,6 +121,11 @@ class Room:
         """The next events behind ``after`` from memory; None when they are not there any more."""
         return self._ring.after(after, limit)
 
+    def before_memory(self) -> int:
+        """The last position that ``recent`` does not reach; what is above it need not be read again."""
+        begins = self._ring.begins
+        return self.head if begins is None else begins - 1
+
     def rebuild(self, log: LogState, reason: ResetReason) -> None:
         """The numbering changed, or the stream cannot be continued: every reader has to start from a snapshot."""
         self.flush()

@@ -70,6 +70,11 @@ class Ring:
             del self._events[: self._start]
             self._start = 0
 
+    @property
+    def begins(self) -> int | None:
+        """The oldest position in memory."""
+        return self._events[self._start].position if self._start < len(self._events) else None
+
     def clear(self) -> None:
         self._events.clear()
         self._bytes = self._start = 0

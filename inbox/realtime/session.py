@@ -41,7 +41,7 @@ class View:
         return (
             event.audience in self.audiences
             and (self.kinds is None or event.kind in self.kinds)
-            and self.concerns(event.conversation_id)
+            and (self.conversation_ids is None or event.conversation_id in self.conversation_ids)
         )
 
     def concerns(self, conversation_id: UUID | None) -> bool:
@@ -125,13 +125,15 @@ class Replay:
         """
         taken: list[tuple[EncodedEvent, int]] = []
         size = 0
+        shows = self.view.shows
         for event in events:
-            if event.position != self.cursor + 1:
-                raise HoleInLog(f"expected position {self.cursor + 1}, found {event.position}")
-            self.cursor = event.position
-            if self.view.shows(event):
+            position = event.position
+            if position != self.cursor + 1:
+                raise HoleInLog(f"expected position {self.cursor + 1}, found {position}")
+            self.cursor = position
+            if shows(event):
                 taken.append((event, self.sent))
-                self.sent = event.position
+                self.sent = position
                 size += len(event.frame)
                 if size >= most_bytes or len(taken) == most:
                     break
