@@ -18,7 +18,7 @@ from channels.adapter import HttpAnswer
 from channels.registry import ADAPTERS, PROVIDERS
 from contacts.resolution import Resolver
 from contacts.service import Contacts
-from inbox.agents.authentication import Authentication
+from inbox.agents.authentication import TOKENS_TOPIC, Authentication
 from inbox.agents.service import Agents
 from inbox.agents.sessions import Sessions
 from inbox.agents.throttle import LogInThrottle
@@ -27,6 +27,7 @@ from inbox.agents.workspaces import Workspaces
 from inbox.connections.apps import ProviderApps
 from inbox.connections.directory import Directory
 from inbox.connections.service import Channels
+from inbox.conversations.profiles import ProfileFetcher, ProfileRequests
 from inbox.conversations.service import Conversations
 from inbox.delivery.build import build_delivery
 from inbox.delivery.signals import Signals
@@ -58,7 +59,9 @@ from inbox.messages.service import Messages
 from inbox.realtime.build import build_hub
 from inbox.realtime.hub import Pace
 from inbox.realtime.relay import PostgresRelay
+from inbox.realtime.tail import TOPIC as EVENTS_TOPIC
 from inbox.realtime.tail import CommitAnnouncer
+from inbox.subscriptions.build import build_subscriptions
 from scheduler.build import build_clock
 
 log = logging.getLogger(__name__)
@@ -121,13 +124,16 @@ class Runtime:
         self.worker = Worker(self.database, self.wakeup)
         self.media = build_media(self, MediaParts(self.conversations))
         self.media.register(self.worker)
+        ProfileFetcher(self.database, self.directory, self.http).register(self.worker)
         files = self.media.service
         self.sending = Sending(self.database, self.directory, self.conversations, files, wake_delivery)
         self.signals = Signals(self.database, self.directory, self.conversations, self.http, self.supervisor)
 
         # The way in
         resolver = Resolver(ThreadJoiner(self.conversations).join)
-        self.receiver = Receiver(resolver, self.conversations, Attachments(self.jobs), self.signals.acknowledge)
+        self.receiver = Receiver(
+            resolver, self.conversations, Attachments(self.jobs), ProfileRequests(self.jobs), self.signals.acknowledge
+        )
         self.ingest_metrics = IngestMetrics(self.registry)
         self.processor = Processor(self.database, self.directory, PROVIDERS, self.receiver, self.ingest_metrics)
         self.intake = Intake(self.database, self.processor, lease_seconds=settings.webhook_lease)
@@ -146,6 +152,7 @@ class Runtime:
             relay=self.relay,
             pace=Pace(heartbeat=settings.heartbeat_seconds, queue_bytes=settings.socket_queue_bytes),
         )
+        self.outgoing = build_subscriptions(self, events_topic=EVENTS_TOPIC, owners_topic=TOKENS_TOPIC)
         self.clock = build_clock(self)
         self.clock.add_upkeep("media", IntervalTrigger(minutes=10, jitter=60), self.media.retention.sweep)
 
@@ -158,12 +165,14 @@ class Runtime:
             await ensure(connection)
             await check_keys(connection, self.box)
         await self.http.start()
+        await self.outgoing.start()
         await self.wakeup.start(self.database.dsn)
         await self.authentication.start()
         await self.relay.start()
         await self.hub.start()
         if "worker" in self.settings.roles:
             self.supervisor.run("delivery", self.delivery.run)
+            self.supervisor.run("subscriptions", self.outgoing.run)
             self.supervisor.run("jobs", self.worker.run)
             await self.clock.start()
         self.supervisor.run("intake", self.intake.run)
@@ -176,14 +185,17 @@ class Runtime:
         if "worker" in self.settings.roles:
             await self.clock.stop()
             self.delivery.stop()
+            self.outgoing.stop()
             self.worker.stop()
             await self.supervisor.finish("delivery", within=self.settings.send_timeout + 5)
+            await self.supervisor.finish("subscriptions", within=self.settings.send_timeout + 5)
             await self.supervisor.finish("jobs", within=5)  # what is cut off is put back, and begins anew
         await self.supervisor.settle(within=5)
         await self.hub.stop()
         await self.relay.stop()
         await self.authentication.stop()
         await self.wakeup.stop()
+        await self.outgoing.close()
         await self.http.stop()
         await self.lookups.stop()
         await self.database.stop()

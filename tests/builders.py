@@ -16,6 +16,7 @@ from channels.adapter import Adapter
 from channels.registry import ADAPTERS, PROVIDERS
 from contacts.resolution import Resolver
 from inbox.connections.directory import Channel, Directory
+from inbox.conversations.profiles import ProfileRequests
 from inbox.conversations.service import Conversations
 from inbox.ingest.metrics import IngestMetrics
 from inbox.ingest.processor import Processor
@@ -66,10 +67,12 @@ async def start_node(dsn: str, *, adapters: dict[str, Adapter] | None = None, co
     directory = Directory(database, box, adapters or dict(ADAPTERS), "v26.0")
     conversations = Conversations(database, event_log, directory)
     tapped: list[tuple[Channel, str]] = []
+    jobs = Jobs(Wakeup())
     receiver = Receiver(
         Resolver(ThreadJoiner(conversations).join),
         conversations,
-        Attachments(Jobs(Wakeup())),
+        Attachments(jobs),
+        ProfileRequests(jobs),
         lambda channel, token: tapped.append((channel, token)),
     )
     metrics = IngestMetrics(CollectorRegistry())

@@ -36,6 +36,7 @@ from channels.types import (
 from contacts.resolution import Resolution, Resolver, Sighting
 from inbox.connections.directory import Channel
 from inbox.conversations import repository as thread_rows
+from inbox.conversations.profiles import ProfileRequests
 from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, note_message, open_window
 from inbox.kernel.database import Contended, UnitOfWork
@@ -87,11 +88,13 @@ class Receiver:
         resolver: Resolver,
         conversations: Conversations,
         attachments: Attachments,
+        profiles: ProfileRequests,
         tapped: Callable[[Channel, str], None],
     ) -> None:
         self._resolver = resolver
         self._conversations = conversations
         self._attachments = attachments
+        self._profiles = profiles
         self._tapped = tapped
         self._revisions = Revisions(attachments)
 
@@ -122,6 +125,13 @@ class Receiver:
         batch.people = {
             index: resolution for index, resolution in zip(indices, resolved, strict=True) if resolution is not None
         }
+        nameless: dict[UUID, Channel] = {}
+        for index, sighting in zip(indices, sightings, strict=True):
+            person = batch.people.get(index)
+            if person is not None and person.created and sighting.person.name is None:
+                nameless[person.identity_id] = batch.items[index].channel
+        asked = [(channel, identity_id) for identity_id, channel in nameless.items()]
+        await self._profiles.ask(batch.unit, batch.workspace_id, asked)
 
     async def _lock(self, batch: _Batch) -> None:
         wanted: dict[tuple[UUID, UUID], UUID] = {}

@@ -276,3 +276,21 @@ async def test_concurrent_writers_leave_no_gap_and_no_double(line: Line, databas
         numbers.setdefault(message["conversation_id"], []).append(message["number"])
     assert all(thread == list(range(1, 21)) for thread in numbers.values())
     assert [position for position, _, _ in await line.events()] == list(range(1, 7 * 2 + 140 + 1))
+
+
+async def test_a_stranger_without_a_name_is_asked_for_once(node: Node) -> None:
+    workspace_id = await make_workspace(node)
+    app_id = await make_app(node, workspace_id, "meta")
+    await make_channel(node, workspace_id, app_id, "messenger", "222")
+    line = Line(node, workspace_id, app_id, await make_channel(node, workspace_id, app_id, "whatsapp", "111"))
+
+    def message(mid: str) -> bytes:
+        item = {"sender": {"id": "psid-1"}, "recipient": {"id": "222"}, "timestamp": 1_790_000_000_000}
+        entry = {"id": "222", "time": 1_790_000_000_000, "messaging": [{**item, "message": {"mid": mid, "text": "Hi"}}]}
+        return orjson.dumps({"object": "page", "entry": [entry]})
+
+    await line.feed(message("m_1"), message("m_2"))
+    await line.feed(message("m_3"), whatsapp_body("111", whatsapp_text("15551230001", "wamid.1", "named")))
+    jobs = await node.fetch("SELECT queue, payload->>'identity_id' FROM jobs")
+    assert [row[0] for row in jobs] == ["profile.fetch"]
+    assert UUID(jobs[0][1]) == await node.fetchval("SELECT id FROM identities WHERE provider = 'messenger'")
