@@ -84,8 +84,8 @@ async def advance_up_to(
 async def refresh_messages(unit: UnitOfWork, workspace_id: UUID, message_ids: Sequence[UUID]) -> None:
     """Let messages say what their deliveries say, and record the events of those that changed.
 
-    A message of several pieces has failed when one failed, is uncertain when one is, has failed when a piece was
-    skipped because of another, and else is as far as its last.
+    A message of several pieces has failed when one failed, is uncertain when one is, has failed when one was taken back
+    or skipped although another went out, and else is as far as its last.
     """
     if not message_ids:
         return
@@ -96,7 +96,7 @@ async def refresh_messages(unit: UnitOfWork, workspace_id: UUID, message_ids: Se
             SELECT message_id,
                 CASE WHEN bool_or(state = 'failed') THEN 'failed'
                      WHEN bool_or(state = 'uncertain') THEN 'uncertain'
-                     WHEN bool_or(state = 'cancelled' AND fault->>'code' = 'piece_skipped') THEN 'failed'
+                     WHEN bool_or(state = 'cancelled') AND bool_or(sent_at IS NOT NULL) THEN 'failed'
                      ELSE ({LINE_SQL})[min(array_position({LINE_SQL}, state))] END AS status,
                 max(status_at) AS at,
                 (array_agg(fault ORDER BY ordinal) FILTER (WHERE fault IS NOT NULL))[1] AS fault
