@@ -26,7 +26,7 @@ from inbox.delivery import repository as rows
 from inbox.delivery.gate import BULK_PRIORITY, Facts, Go, Later, Refused
 from inbox.delivery.rates import Bucket, ChannelLimits, limits_of
 from inbox.delivery.repository import Candidate, Waiting
-from inbox.kernel.database import Database, UnitOfWork
+from inbox.kernel.database import CONTENDED, Database, DatabaseUnavailable, UnitOfWork
 from inbox.messages.statuses import StatusChange, advance, refresh_messages, stored_fault
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,18 @@ class Claims:
             left = free - len(result.claims)
             if left <= 0:
                 break
-            await self._claim(workspace_id, by_workspace[workspace_id], left, in_air, result)
+            try:
+                await self._claim(workspace_id, by_workspace[workspace_id], left, in_air, result)
+            except (DatabaseUnavailable, *CONTENDED) as error:
+                # What was claimed for other workspaces is in the air since its commit: it has to reach its senders.
+                if not result.claims:
+                    raise
+                log.info("a claim is repeated (%s)", type(error).__name__)
+                result.more = True
+                break
+            except Exception:
+                # One workspace whose rows cannot be used must not hold up all others.
+                log.exception("messages of a workspace cannot be claimed", extra={"workspace": str(workspace_id)})
         return result
 
     def _in_turn(self, workspaces: list[UUID]) -> list[UUID]:

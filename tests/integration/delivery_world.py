@@ -35,7 +35,7 @@ from inbox.connections.directory import Channel
 from inbox.conversations.repository import Thread
 from inbox.conversations.repository import find as find_thread
 from inbox.delivery.claims import Claim, Claims
-from inbox.delivery.dispatcher import TOPIC, Dispatcher
+from inbox.delivery.dispatcher import TOPIC, Dispatcher, Files
 from inbox.delivery.recording import Recorder
 from inbox.delivery.service import Deliveries
 from inbox.delivery.sweeper import Sweeper
@@ -265,6 +265,7 @@ class World:
         most: int = 64,
         timeout: float = 5.0,
         recorder: Recorder | None = None,
+        files: Files | None = None,
     ) -> Dispatcher:
         node = node or self.node
         return Dispatcher(
@@ -275,6 +276,7 @@ class World:
             self.wakeup,
             node=f"node-{id(node)}",
             send_timeout=timeout,
+            files=files,
             most_in_the_air=most,
         )
 

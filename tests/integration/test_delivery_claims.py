@@ -7,15 +7,20 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from builders import make_app, make_channel, make_workspace
 from delivery_world import World, make_world, other_node
 
 from channels.capabilities import RateRule
 from channels.types import Account, Envelope, Fault
+from inbox.delivery.claims import Claims
 from inbox.delivery.repository import waiting
+from inbox.kernel.database import Contended, UnitOfWork
 
 
 @pytest.fixture
@@ -403,3 +408,33 @@ async def test_unused_buckets_of_recipients_are_dropped(database_url: str) -> No
             await connection.execute("UPDATE rate_buckets SET filled_at = now() - interval '2 hours'")
         await world.sweeper().sweep()
         assert [row[0] for row in await world.node.fetch("SELECT key FROM rate_buckets")] == ["channel"]
+
+
+# --- One workspace in trouble -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [Contended("others were first"), TypeError("a row of another version")])
+async def test_what_one_workspace_has_in_the_air_is_sent_though_the_next_cannot_be_claimed(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    other_id = await make_workspace(world.node)
+    app_id = await make_app(world.node, other_id, "meta")
+    channel = await make_channel(world.node, other_id, app_id, "whatsapp", "222")
+    other = replace(world, workspace_id=other_id, channel=channel)
+    await world.queue(await world.conversation())
+    await other.queue(await other.conversation())
+
+    claims = Claims(world.node.database, world.node.directory, node="test")
+    take, asked = claims._take, []
+
+    async def second_fails(unit: UnitOfWork, workspace_id: UUID, *rest: Any) -> Any:
+        asked.append(workspace_id)
+        if len(asked) == 2:
+            raise error
+        return await take(unit, workspace_id, *rest)
+
+    monkeypatch.setattr(claims, "_take", second_fails)
+    claimed = (await claims.claim(64, {})).claims
+    assert set(asked) == {world.workspace_id, other_id}
+    assert [claim.workspace_id for claim in claimed] == asked[:1]
+    assert await world.node.fetchval("SELECT count(*) FROM deliveries WHERE state = 'sending'") == 1

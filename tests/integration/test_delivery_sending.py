@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from delivery_world import World, make_world
 
+from channels.adapter import OutboundFile
 from channels.types import Accepted, Address, Fault
 from inbox.delivery import outcomes
 from inbox.kernel.http_errors import Broken, ConnectFailed, HttpError, Refused
@@ -220,6 +222,23 @@ async def test_a_missing_file_fails_before_anything_is_sent(world: World) -> Non
     await world.run_until_idle()
     assert world.adapter.sent == []
     assert (await world.fault(message_id))["code"] == "media_missing"
+
+
+class _HangingFiles:
+    async def outbound(self, workspace_id: UUID, media_id: str) -> OutboundFile:
+        await asyncio.sleep(30)
+        raise AssertionError("nobody waits that long")
+
+
+async def test_a_file_that_does_not_come_is_given_up_before_the_sweeper_calls_the_send_lost(world: World) -> None:
+    message_id = await world.queue(await world.conversation())
+    async with world.node.database.session() as connection:
+        await connection.execute("""UPDATE deliveries SET piece = piece || '{"media_id": "slow"}'""")
+
+    await world.run_until_idle(world.dispatcher(timeout=0.1, files=_HangingFiles()))
+    assert world.adapter.sent == []
+    assert await world.status(message_id) == "queued"
+    assert (await world.fault(message_id))["code"] == "media_unavailable"
 
 
 # --- What a refusal says about more than its message ------------------------------------------------------------------
