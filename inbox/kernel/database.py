@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import asyncpg
@@ -38,19 +39,12 @@ GONE = (
 """The database cannot take the work now: not the caller's fault, and worth another try later."""
 
 
-class Contended(Exception):
-    """Another transaction got there first. Run the transaction again: it will find what the other one wrote."""
-
-
 async def _as_it_was(connection: Connection) -> None:
     """Between two users asyncpg would undo every kind of session state, which costs a round trip each time.
 
     Nobody leaves any: settings and locks are LOCAL to transactions, and listeners have connections of their own. An
     open transaction is rolled back all the same, before this is called.
     """
-
-
-CONTENDED = (Contended, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
 class DatabaseUnavailable(Unavailable):
@@ -60,6 +54,22 @@ class DatabaseUnavailable(Unavailable):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, retry_after=5)
+
+
+class Contended(Unavailable):
+    """Another transaction got there first. Run the transaction again: it will find what the other one wrote.
+
+    Who does not is answered 503 and may ask again.
+    """
+
+    code = "contended"
+
+    def __init__(self, detail: str = "others changed the same thing at the same moment") -> None:
+        super().__init__(detail, retry_after=1)
+
+
+BROKEN_CIRCLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+CONTENDED = (Contended, *BROKEN_CIRCLE)
 
 
 def _one_line(record: logging.LogRecord) -> bool:
@@ -160,23 +170,28 @@ class Database:
     async def transaction(
         self, *, isolation: Literal["read_committed", "repeatable_read"] = "read_committed", readonly: bool = False
     ) -> AsyncIterator[UnitOfWork]:
-        """Commit when the block ends, roll back when it raises. Raises ``DatabaseUnavailable``."""
-        unit: UnitOfWork | None = None
+        """Commit when the block ends, roll back when it raises. Raises ``DatabaseUnavailable``, ``Contended``."""
         stored: list[StoredEvent] = []
-        async with (
-            self._connection() as connection,
-            connection.transaction(isolation=isolation, readonly=readonly),
-        ):
-            unit = UnitOfWork(connection)
-            yield unit
-            if unit._events:
-                stored = await self._event_log.append(connection, unit._events)
-        if stored:
-            self._event_log.committed(stored)
-        for callback in unit._after_commit:
-            callback()
+        try:
+            async with (
+                self._connection() as connection,
+                connection.transaction(isolation=isolation, readonly=readonly),
+            ):
+                unit = UnitOfWork(connection)
+                yield unit
+                if unit._events:
+                    stored = await self._event_log.append(connection, unit._events)
+        except BROKEN_CIRCLE as error:
+            raise Contended from error
+        announce: Callable[[], None] = partial(self._event_log.committed, stored)
+        for follow in (announce, *unit._after_commit):
+            try:
+                follow()
+            except Exception:
+                # The commit stands: whoever made it must not take it for a failure.
+                log.exception("something that follows a commit failed")
 
-    def snapshot(self) -> Any:
+    def snapshot(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A read-only transaction in which every query sees the same instant."""
         return self.transaction(isolation="repeatable_read", readonly=True)
 
