@@ -10,7 +10,7 @@ from uuid import UUID
 from channels.types import Piece
 from inbox.agents.principal import Principal
 from inbox.conversations.repository import Thread
-from inbox.kernel.database import UnitOfWork
+from inbox.kernel.database import Contended, UnitOfWork
 from inbox.messages.repository import COLUMNS, view
 from inbox.messages.schemas import MessageView
 
@@ -41,13 +41,17 @@ async def insert_outgoing(
     fingerprint: bytes,
     at: datetime,
 ) -> MessageView:
-    """``reply_to``: (message, external id). The caller holds the conversation's lock."""
+    """``reply_to``: (message, external id). The caller holds the conversation's lock.
+
+    Raises ``Contended`` when the author just used the token in another conversation, which is not locked here.
+    """
     row = await unit.fetchrow(
         f"""
         INSERT INTO messages AS m (workspace_id, id, conversation_id, channel_id, number, direction, author_kind,
             author_id, author_name, parts, status, status_at, reply_to_id, reply_to_external_id, client_token,
             fingerprint, occurred_at, created_at)
         VALUES ($1, $2, $3, $4, $5, 'out', $6, $7, $8, $9, 'queued', $10, $11, $12, $13, $14, $10, $10)
+        ON CONFLICT (workspace_id, author_id, client_token) WHERE client_token IS NOT NULL DO NOTHING
         RETURNING {COLUMNS}
         """,
         workspace_id,
@@ -65,7 +69,8 @@ async def insert_outgoing(
         client_token,
         fingerprint,
     )
-    assert row is not None
+    if row is None:
+        raise Contended("the client token was used in the same moment")
     return view(row)
 
 

@@ -91,7 +91,8 @@ class Sending:
     async def send(self, caller: Principal, conversation_id: UUID, order: SendIn) -> Sent:
         """Raises ``ComposerRefused``, ``ContentTooLarge``, ``TokenReused``, ``ConversationUnknown``."""
         fingerprint = _fingerprint(conversation_id, order)
-        async with self._database.transaction() as unit:
+
+        async def work(unit: UnitOfWork) -> Sent:
             thread = await self._conversations.access(unit, caller, conversation_id, lock=True)
             if order.client_token is not None:
                 earlier = await rows.find_by_token(unit, caller.workspace_id, caller.agent_id, order.client_token)
@@ -100,7 +101,9 @@ class Sending:
             channel = await self._directory.get(caller.workspace_id, thread.channel_id)
             message = await self._queue(unit, caller, thread, channel, order, fingerprint)
             unit.after_commit(self._wake)
-        return Sent(message, replayed=False)
+            return Sent(message, replayed=False)
+
+        return await self._database.retrying(work)
 
     async def _queue(
         self,
