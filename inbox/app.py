@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from starlette.applications import Starlette
@@ -38,6 +38,8 @@ from inbox.messages.routes import MessageRoutes
 from inbox.realtime.routes import StreamRoutes, stream_routes
 from inbox.runtime import Runtime
 from inbox.socket_commands import socket_commands
+from inbox.subscriptions import events as subscription_events
+from inbox.subscriptions.routes import SubscriptionRoutes
 
 DESCRIPTION = """One inbox for WhatsApp, Messenger, Instagram and Telegram.
 
@@ -45,6 +47,16 @@ Lists and conversations answer with `epoch` and `position`: connect to `/v1/stre
 from there, and every later event arrives exactly once and in order, or an explicit `reset`. Refusals are
 `application/problem+json` with a stable `code`.
 """
+
+EVENTS: Final[Mapping[str, type]] = {
+    **agent_events.EVENTS,
+    **connection_events.EVENTS,
+    **contact_events.EVENTS,
+    **conversation_events.EVENTS,
+    **message_events.EVENTS,
+    **subscription_events.EVENTS,
+}
+"""Everything that a log can say."""
 
 
 def create_app(runtime: Runtime) -> Starlette:
@@ -118,13 +130,13 @@ def route_groups(runtime: Runtime) -> list[object]:
         DeliveryRoutes(runtime.delivery.service, runtime.signals),
         QuarantineRoutes(runtime.replay),
         StreamRoutes(runtime.hub),
+        SubscriptionRoutes(runtime.outgoing.service, EVENTS.keys()),
     ]
 
 
 def api_description(groups: list[object]) -> dict[str, Any]:
     """OpenAPI 3.1, from the signatures that run; with the data of every event of the stream as schemas."""
-    catalogue = (agent_events, connection_events, contact_events, conversation_events, message_events)
-    schemas = [event for module in catalogue for event in module.EVENTS.values()]
+    schemas = list(EVENTS.values())
     return describe(
         groups,
         title="Omnichannel inbox",

@@ -14,6 +14,7 @@ import inbox.kernel.keys
 import inbox.kernel.timers
 import inbox.media.models
 import inbox.messages.models
+import inbox.subscriptions.models
 from inbox.kernel.schema import metadata
 
 MODULES = (
@@ -29,6 +30,7 @@ MODULES = (
     inbox.kernel.timers,
     inbox.media.models,
     inbox.messages.models,
+    inbox.subscriptions.models,
 )
 
 __all__ = ["MODULES", "metadata"]

@@ -24,6 +24,8 @@ Permission = Literal[
     "agents.read",
     "agents.write",
     "stream",
+    "subscriptions.read",
+    "subscriptions.write",
 ]
 
 _READ_AND_TALK: frozenset[Permission] = frozenset(
@@ -39,7 +41,7 @@ _READ_AND_TALK: frozenset[Permission] = frozenset(
     }
 )
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    "admin": _READ_AND_TALK | {"channels.write", "agents.write"},
+    "admin": _READ_AND_TALK | {"channels.write", "agents.write", "subscriptions.read", "subscriptions.write"},
     "supervisor": _READ_AND_TALK,
     "agent": _READ_AND_TALK,
     "bot": _READ_AND_TALK - {"contacts.write"},
