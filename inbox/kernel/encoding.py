@@ -1,4 +1,7 @@
-"""JSON as this product writes it: dataclasses, times and ids as they are, in one pass."""
+"""JSON as this product writes it: dataclasses, times and ids as they are, in one pass.
+
+What events carry is equal, as text too, to what REST answers: pydantic ends UTC times with Z, and so do we.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import orjson
 
 def encode(value: object) -> bytes:
     """Compact JSON. Raises ``TypeError`` for what is neither JSON nor a dataclass, an enum, a time or an id."""
-    return orjson.dumps(value, default=_encodable)
+    return orjson.dumps(value, default=_encodable, option=orjson.OPT_UTC_Z)
 
 
 def _encodable(value: object) -> object:
