@@ -122,7 +122,7 @@ def safe_name(name: str | None) -> str | None:
         return None
     stem, dot, extension = shown.rpartition(".")
     if len(shown) <= LONGEST_NAME or not dot or len(extension) > 12:
-        return shown[:LONGEST_NAME]
+        return shown[:LONGEST_NAME].rstrip(". ")
     return f"{stem[: LONGEST_NAME - len(extension) - 1]}.{extension}"
 
 
