@@ -210,8 +210,13 @@ def note_message(thread: Thread, *, direction: str, preview: str, at: datetime) 
     return thread.last_number
 
 
-def open_window(thread: Thread, occurred_at: datetime) -> None:
-    """An opening event of the customer, by the provider's time; late ones do not move the window back."""
-    if thread.window_opened_at is None or occurred_at > thread.window_opened_at:
-        thread.window_opened_at = occurred_at
-        thread.changed = True
+def open_window(thread: Thread, occurred_at: datetime) -> bool:
+    """An opening event of the customer, by the provider's time; late ones do not move the window back.
+
+    Whether it changed anything; then an event has to say so.
+    """
+    if thread.window_opened_at is not None and occurred_at <= thread.window_opened_at:
+        return False
+    thread.window_opened_at = occurred_at
+    thread.changed = True
+    return True

@@ -35,10 +35,11 @@ from channels.types import (
 )
 from contacts.resolution import Resolution, Resolver, Sighting
 from inbox.connections.directory import Channel
+from inbox.conversations import events as thread_events
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.profiles import ProfileRequests
 from inbox.conversations.repository import Thread
-from inbox.conversations.service import Conversations, note_message, open_window
+from inbox.conversations.service import Conversations, note_message, open_window, touch
 from inbox.kernel.database import Contended, UnitOfWork
 from inbox.kernel.encoding import encode
 from inbox.kernel.ids import new_id
@@ -222,7 +223,7 @@ class Receiver:
                 await self._revisions.apply(unit, workspace_id, ref, inbound)
                 thread = batch.by_id.get(ref.conversation_id)
                 if isinstance(inbound, ReactionChanged) and inbound.opens_window and thread is not None:
-                    open_window(thread, inbound.occurred_at)
+                    _opened_by_reaction(batch, item, thread, inbound.occurred_at)
             elif isinstance(inbound, ReachabilityChanged) and person is not None:
                 await self._revisions.reachability(unit, workspace_id, person.identity_id, inbound)
             elif isinstance(inbound, PreferenceChanged) and person is not None:
@@ -286,6 +287,14 @@ def _external_ids(items: Sequence[Item]) -> list[tuple[UUID, str]]:
         if isinstance(inbound, MessageReceived) and inbound.reply_to:
             wanted[item.channel.id, inbound.reply_to] = None
     return list(wanted)
+
+
+def _opened_by_reaction(batch: _Batch, item: Item, thread: Thread, at: datetime) -> None:
+    """A reaction opens the window as a message does, but no event of a message tells of the conversation."""
+    if open_window(thread, at):
+        touch(thread, item.accepted_at)
+        conversation = thread_rows.view(thread, item.channel.window_hours)
+        batch.unit.record(thread_events.updated(batch.workspace_id, conversation))
 
 
 def _remember_watermark(thread: Thread, inbound: StatusUpTo) -> None:
