@@ -53,7 +53,7 @@ anything = st.recursive(
     max_leaves=12,
 )
 several = settings(
-    max_examples=25,
+    max_examples=40,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would run the whole path again and again
     suppress_health_check=list(HealthCheck),

@@ -1,0 +1,139 @@
+"""A small client's memory: a snapshot of everything it may see, kept up to date by events alone. Helpers, no tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from processes import Api, Json
+
+
+@dataclass
+class Replica:
+    """By id; ``messages`` by conversation, then by id. ``unread`` counts for the agent ``me``."""
+
+    me: str
+    epoch: str
+    position: int
+    conversations: dict[str, Json] = field(default_factory=dict)
+    contacts: dict[str, Json] = field(default_factory=dict)
+    unread: dict[str, int] = field(default_factory=dict)
+    messages: dict[str, dict[str, Json]] = field(default_factory=dict)
+    channels: dict[str, Json] = field(default_factory=dict)
+    agents: dict[str, Json] = field(default_factory=dict)
+    renumbered: set[str] = field(default_factory=set)
+    """Conversations whose messages have to be read again, as ``conversation.merged`` says."""
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        assert event["position"] > self.position
+        self.position = event["position"]
+        data = event["data"]
+        match event["kind"]:
+            case "message.created":
+                message, conversation = data["message"], data["conversation"]
+                thread = message["conversation_id"]
+                self.conversations[thread] = conversation
+                self.messages.setdefault(thread, {})[message["id"]] = message
+                if message["direction"] == "in":
+                    self.unread[thread] = self.unread.get(thread, 0) + 1
+            case "message.updated":
+                message = data["message"]
+                self.messages[message["conversation_id"]][message["id"]] = message
+            case "message.status":
+                message = self.messages[data["conversation_id"]][data["message_id"]]
+                message |= {name: data[name] for name in ("status", "status_at", "fault")}
+            case "conversation.created" | "conversation.updated":
+                conversation = data["conversation"]
+                self.conversations[conversation["id"]] = conversation
+            case "conversation.merged":
+                conversation, merged = data["conversation"], data["merged"]
+                self.conversations[conversation["id"]] = conversation
+                self.conversations.pop(merged, None)
+                self.messages.pop(merged, None)
+                self.unread.pop(merged, None)
+                self.renumbered.add(conversation["id"])
+            case "conversation.read":
+                if data["agent_id"] == self.me:
+                    thread = data["conversation_id"]
+                    inbound = [one for one in self.messages.get(thread, {}).values() if one["direction"] == "in"]
+                    self.unread[thread] = sum(one["number"] > data["number"] for one in inbound)
+            case "contact.created" | "contact.updated":
+                self.contacts[data["contact"]["id"]] = data["contact"]
+            case "contact.merged":
+                self.contacts[data["contact"]["id"]] = data["contact"]
+                self.contacts.pop(data["merged"], None)
+            case "channel.created" | "channel.updated":
+                self.channels[data["channel"]["id"]] = data["channel"]
+            case "channel.deleted":
+                self.channels.pop(data["channel_id"], None)
+            case "agent.created" | "agent.updated":
+                self.agents[data["agent"]["id"]] = data["agent"]
+            case unknown:
+                raise AssertionError(f"the client does not know {unknown}")
+
+    async def catch_up(self, api: Api, position: int) -> list[str]:
+        """Apply all events up to ``position``. Their kinds."""
+        kinds = []
+        while self.position < position:
+            page = await api.get(f"/v1/events?epoch={self.epoch}&after={self.position}&wait=5&limit=500")
+            for event in page["events"]:
+                self.apply(event)
+                kinds.append(event["kind"])
+            self.position = page["position"]
+        for thread in self.renumbered & self.conversations.keys():
+            _, self.messages[thread] = await _messages(api, thread)
+            detail = await api.get(f"/v1/conversations/{thread}")
+            self.unread[thread] = detail["unread"]
+        self.renumbered.clear()
+        return kinds
+
+    def differences(self, fresh: Replica) -> dict[str, tuple[object, object]]:
+        """Where this one and a fresh snapshot disagree: path → (this, fresh)."""
+        found: dict[str, tuple[object, object]] = {}
+        for name in ("conversations", "messages", "channels", "agents"):
+            _compare(name, getattr(self, name), getattr(fresh, name), found)
+        shown = {contact_id: self.contacts.get(contact_id) for contact_id in fresh.contacts}
+        _compare("contacts", shown, fresh.contacts, found)
+        counts = {thread: self.unread.get(thread, 0) for thread in fresh.conversations}
+        _compare("unread", counts, {thread: fresh.unread.get(thread, 0) for thread in counts}, found)
+        return found
+
+
+async def snapshot(api: Api, me: str) -> Replica:
+    """Several answers make one snapshot when they have the same position: asked again until they have."""
+    for _ in range(50):
+        page = await api.get("/v1/conversations?limit=200")
+        assert page["next"] is None
+        taken = Replica(me, page["epoch"], page["position"])
+        taken.conversations = {one["id"]: one for one in page["items"]}
+        taken.contacts = {one["id"]: one for one in page["contacts"]}
+        taken.unread = page["unread"]
+        positions = {page["position"]}
+        for thread in taken.conversations:
+            position, taken.messages[thread] = await _messages(api, thread)
+            detail = await api.get(f"/v1/conversations/{thread}")
+            assert detail["conversation"] == taken.conversations[thread] or detail["position"] != page["position"]
+            positions |= {position, detail["position"]}
+        taken.channels = {one["id"]: one for one in (await api.get("/v1/channels?limit=200"))["items"]}
+        taken.agents = {one["id"]: one for one in (await api.get("/v1/agents?limit=200"))["items"]}
+        positions.add((await api.get("/v1/conversations?limit=1"))["position"])
+        if len(positions) == 1:
+            return taken
+        await asyncio.sleep(0.1)
+    raise AssertionError("there is no rest to take a snapshot in")
+
+
+async def _messages(api: Api, thread: str) -> tuple[int, dict[str, Json]]:
+    page = await api.get(f"/v1/conversations/{thread}/messages?limit=200")
+    assert page["earlier"] is None
+    return page["position"], {one["id"]: one for one in page["items"]}
+
+
+def _compare(path: str, ours: object, fresh: object, found: dict[str, tuple[object, object]]) -> None:
+    if isinstance(ours, dict) and isinstance(fresh, dict):
+        for key in ours.keys() | fresh.keys():
+            _compare(f"{path}/{key}", ours.get(key), fresh.get(key), found)
+    elif ours != fresh:
+        found[path] = (ours, fresh)
