@@ -194,12 +194,16 @@ async def page(
 async def replace_parts(
     unit: UnitOfWork, workspace_id: UUID, message_id: UUID, parts: bytes, edited_at: datetime
 ) -> MessageView | None:
-    """A new version; the words before it are kept. ``None`` when nothing differs, or the message was unsent."""
+    """A new version; the words before it are kept.
+
+    ``None`` when nothing differs, the message was unsent, or a later edit is here already (webhooks are unordered).
+    """
     row = await unit.fetchrow(
         f"""
         WITH old AS (
             SELECT id, parts, versions FROM messages
-            WHERE workspace_id = $1 AND id = $2 AND parts <> $3::jsonb AND unsent_at IS NULL FOR UPDATE
+            WHERE workspace_id = $1 AND id = $2 AND parts <> $3::jsonb AND unsent_at IS NULL
+              AND (edited_at IS NULL OR edited_at <= $4) FOR UPDATE
         ), kept AS (
             INSERT INTO message_versions (workspace_id, message_id, version, parts, replaced_at)
             SELECT $1, id, versions, parts, $4 FROM old
@@ -247,30 +251,30 @@ async def remove_native(
 async def react(
     unit: UnitOfWork, workspace_id: UUID, message_id: UUID, actor: str, emoji: str | None, at: datetime
 ) -> bool:
-    """Whether that changed anything. An older reaction than the stored one changes nothing (webhooks are unordered)."""
-    if emoji is None:
-        row = await unit.fetchrow(
-            """DELETE FROM reactions WHERE workspace_id = $1 AND message_id = $2 AND actor = $3 AND occurred_at <= $4
-               RETURNING 1""",
-            workspace_id,
-            message_id,
-            actor,
-            at,
-        )
-    else:
-        row = await unit.fetchrow(
-            """
-            INSERT INTO reactions AS r (workspace_id, message_id, actor, emoji, occurred_at) VALUES ($1, $2, $3, $4, $5)
-            ON CONFLICT (workspace_id, message_id, actor) DO UPDATE SET emoji = $4, occurred_at = $5
-            WHERE r.occurred_at <= $5 AND r.emoji <> $4 RETURNING 1
-            """,
-            workspace_id,
-            message_id,
-            actor,
-            emoji,
-            at,
-        )
-    return row is not None
+    """Whether that changed anything. ``emoji`` None takes it back.
+
+    What is older than the stored word of this actor changes nothing (webhooks are unordered). So that this holds for
+    what was taken back too, its row stays, with an empty emoji. The caller holds the conversation's lock.
+    """
+    before = await unit.fetchval(
+        "SELECT emoji FROM reactions WHERE workspace_id = $1 AND message_id = $2 AND actor = $3",
+        workspace_id,
+        message_id,
+        actor,
+    )
+    stored = await unit.fetchval(
+        """
+        INSERT INTO reactions AS r (workspace_id, message_id, actor, emoji, occurred_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (workspace_id, message_id, actor) DO UPDATE SET emoji = $4, occurred_at = $5
+        WHERE r.occurred_at <= $5 RETURNING emoji
+        """,
+        workspace_id,
+        message_id,
+        actor,
+        emoji or "",
+        at,
+    )
+    return stored is not None and stored != (before or "")
 
 
 async def conversations_of(unit: UnitOfWork, workspace_id: UUID, message_ids: Sequence[UUID]) -> list[UUID]:
@@ -363,7 +367,7 @@ async def move_thread(unit: UnitOfWork, workspace_id: UUID, source: UUID, target
 COLUMNS = """m.id, m.conversation_id, m.channel_id, m.number, m.direction, m.author_kind, m.author_id, m.author_name,
     m.parts, m.status, m.status_at, m.fault, m.reply_to_id, m.forwarded, m.referral, m.album,
     (SELECT jsonb_agg(jsonb_build_array(r.actor, r.emoji) ORDER BY r.actor) FROM reactions r
-     WHERE r.workspace_id = m.workspace_id AND r.message_id = m.id),
+     WHERE r.workspace_id = m.workspace_id AND r.message_id = m.id AND r.emoji <> ''),
     m.client_token, m.versions, m.occurred_at, m.created_at, m.edited_at, m.unsent_at"""
 
 
