@@ -75,16 +75,27 @@ class Processor:
         if raw.attempts > MOST_ATTEMPTS_OF_A_BODY:
             faults.append(Quarantined(raw, None, "unending", "processing did not end, several times"))
             return
+        try:
+            routed.extend(await self._route(raw, faults))
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            # Credentials that cannot be read, a kind that is not installed: it costs this body, not its neighbours.
+            log.exception("a webhook body could not be routed", extra={"raw_id": str(raw.id)})
+            faults.append(Quarantined(raw, None, "unstorable", type(error).__name__))
+
+    async def _route(self, raw: RawDelivery, faults: list[Quarantined]) -> list[Routed]:
         app = await self._directory.find_app_by_id(raw.app_id)
         if app is None:
             faults.append(Quarantined(raw, None, "unknown_account", "its provider app is not connected any more"))
-            return
+            return []
         try:
             inbound = self._providers[app.provider].parse(raw.body, account_id=app.account_id)
         except Exception as error:
             log.exception("a webhook body could not be parsed", extra={"raw_id": str(raw.id)})
             faults.append(Quarantined(raw, None, "unparsable", type(error).__name__))
-            return
+            return []
+        routed: list[Routed] = []
         strangers = 0
         for index, item in enumerate(inbound):
             channel = None
@@ -98,6 +109,7 @@ class Processor:
                 routed.append(Routed(raw, index, channel.workspace_id, Item(channel, item, raw.received_at)))
         if strangers:
             faults.append(Quarantined(raw, None, "unknown_account", f"{strangers} items of no connected channel"))
+        return routed
 
     async def _store(
         self,

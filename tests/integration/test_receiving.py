@@ -172,6 +172,20 @@ async def test_an_unknown_account_waits_visible_and_is_replayed_once_connected(l
     assert await line.node.fetchval("SELECT count(*) FROM quarantine WHERE released_at IS NULL") == 0
 
 
+async def test_an_app_whose_secrets_cannot_be_read_costs_its_own_bodies_only(line: Line) -> None:
+    lost = await make_app(line.node, line.workspace_id, "meta")
+    async with line.node.database.session() as connection:
+        await connection.execute("UPDATE provider_apps SET secrets = 'sealed with a lost key' WHERE id = $1", lost)
+    good = await line.keep(whatsapp_body("111", whatsapp_text("15551230001", "wamid.1", "Hello")))
+    bad = await Line(line.node, line.workspace_id, lost, line.channel).keep(whatsapp_body("111"))
+
+    await line.node.processor.process([bad, good])
+    assert len(await line.messages()) == 1
+    assert await line.node.fetchval("SELECT count(*) FROM pending_deliveries") == 0
+    entries = await line.node.fetch("SELECT raw_id, reason, detail FROM quarantine")
+    assert [tuple(entry) for entry in entries] == [(bad.id, "unstorable", "CannotOpen")]
+
+
 async def test_an_item_that_cannot_be_stored_does_not_cost_its_neighbours(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
