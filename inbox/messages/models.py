@@ -93,8 +93,8 @@ reactions = Table(
     moment("occurred_at", nullable=False),
     ForeignKeyConstraint(["workspace_id", "message_id"], ["messages.workspace_id", "messages.id"], ondelete="CASCADE"),
 )
-"""``actor``: ``contact``, ``business``, or ``<address kind>:<value>`` of a member of a group. ``emoji`` is empty when the
-reaction was taken back: the row keeps its time, so that an older webhook does not bring it back."""
+"""``actor``: ``contact``, ``business``, or ``<address kind>:<value>`` of a member of a group. ``emoji`` is empty when
+it was taken back: the row keeps the time, so that an older webhook does not bring the reaction back."""
 
 deliveries = Table(
     "deliveries",

@@ -20,6 +20,12 @@ from inbox.messages.statuses import RANK, StatusChange, advance, refresh_message
 ECHO_INFERENCE = timedelta(minutes=10)
 """An echo without correlation is taken for a send of the same words that is at most this much older."""
 
+DISPROVED = Fault(
+    "outcome_unknown",
+    "It is not known whether this message arrived: what was taken for its echo belongs to another message. "
+    "Ask the customer, or send it again if a double does no harm.",
+)
+
 
 async def claim_or_park(
     unit: UnitOfWork, workspace_id: UUID, receipts: Sequence[tuple[UUID, StatusReported]]
@@ -52,8 +58,9 @@ async def recognise_echo(unit: UnitOfWork, workspace_id: UUID, thread: Thread, e
     """Whether this echo is of a delivery of ours whose external id is not recorded yet; then it is recorded.
 
     By the correlation where the provider gives it back; otherwise by the same words to the same person within a short
-    time, which is an inference and is marked so on the attempt. The caller holds the conversation's lock, and looked
-    for the id before it had it. Raises ``Contended`` when the id was recorded in between.
+    time, first of all what is in the air: an inference, and marked so on the delivery. The caller holds the
+    conversation's lock, and looked for the id before it had it. Raises ``Contended`` when the id was recorded in
+    between.
     """
     assert echo.echo is not None
     if await find_external(unit, workspace_id, [(thread.channel_id, echo.external_id)]):
@@ -74,7 +81,7 @@ async def recognise_echo(unit: UnitOfWork, workspace_id: UUID, thread: Thread, e
         delivery_id = await unit.fetchval(
             f"""SELECT id FROM deliveries WHERE workspace_id = $1 AND conversation_id = $2 AND external_id IS NULL
                 AND piece->>'text' IS NOT DISTINCT FROM $3 AND sending_since > $4 {IN_THE_AIR}
-                ORDER BY id LIMIT 1 FOR UPDATE""",
+                ORDER BY state = 'sending' DESC, id LIMIT 1 FOR UPDATE""",
             workspace_id,
             thread.id,
             words,
@@ -95,10 +102,12 @@ async def settle_accepted(
     """Record the id that the provider answered with. Returns what parked receipts already say about it.
 
     The caller holds the conversation's lock. A message that an echo had made meanwhile is taken back: it is this one.
+    Another delivery that was inferred to have this id was not the one, and fails: nobody knows whether it arrived.
     """
     if external_id is None:
         return []
     await lock_external_id(unit, channel_id, external_id)
+    await _disprove(unit, workspace_id, channel_id, delivery_id, external_id)
     await record_external_id(unit, workspace_id, delivery_id, external_id, inferred=False)
     duplicate = await remove_native(unit, workspace_id, channel_id, external_id)
     if duplicate is not None:
@@ -129,6 +138,23 @@ async def record_external_id(
         external_id,
         inferred,
     )
+
+
+async def _disprove(
+    unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, delivery_id: UUID, external_id: str
+) -> None:
+    """Forwards on the line of statuses, since `sent` was told already; a receipt of its own still corrects it."""
+    row = await unit.fetchrow(
+        """UPDATE deliveries SET external_id = NULL, inferred = false WHERE workspace_id = $1 AND channel_id = $2
+           AND external_id = $3 AND inferred AND id <> $4 RETURNING id, clock_timestamp()""",
+        workspace_id,
+        channel_id,
+        external_id,
+        delivery_id,
+    )
+    if row is not None:
+        concerned = await advance(unit, workspace_id, [StatusChange(row[0], "failed", row[1], DISPROVED)])
+        await refresh_messages(unit, workspace_id, concerned)
 
 
 async def lock_external_id(unit: UnitOfWork, channel_id: UUID, external_id: str) -> None:

@@ -503,6 +503,37 @@ async def test_the_providers_answer_replaces_an_inferred_id(database_url: str) -
         assert (delivery["external_id"], delivery["inferred"]) == ("m_ours", False)
 
 
+async def test_an_echo_of_words_that_were_sent_twice_is_of_what_is_in_the_air(database_url: str) -> None:
+    async with make_world(database_url, kind="instagram") as world:
+        thread = await world.conversation()
+        older = await world.queue(thread)
+        await world.claim()
+        await world.sweeper(uncertain_after=0, send_timeout=0).sweep()
+        newer = await world.queue(thread)
+        (claim,) = await world.claim()
+        await world.receive(echo(world, "Hello", "m_newer", None))
+        await settle(world, claim, Accepted(("m_newer",)))
+        assert (await world.status(older), await world.status(newer)) == ("uncertain", "sent")
+
+
+async def test_an_acceptance_is_recorded_though_its_id_was_inferred_for_another(database_url: str) -> None:
+    async with make_world(database_url, kind="instagram") as world:
+        thread = await world.conversation()
+        older = await world.queue(thread)
+        await world.claim()
+        await world.sweeper(uncertain_after=0, send_timeout=0).sweep()
+        newer = await world.queue(thread)
+        (claim,) = await world.claim()
+        await world.sweeper(uncertain_after=0, send_timeout=0).sweep()
+        await world.receive(echo(world, "Hello", "m_newer", None))
+        assert (await world.status(older), await world.status(newer)) == ("sent", "uncertain"), "a wrong guess"
+
+        await settle(world, claim, Accepted(("m_newer",)))
+        assert (await world.status(older), await world.status(newer)) == ("failed", "sent")
+        assert (await world.fault(older))["code"] == "outcome_unknown"
+        assert (await world.delivery(newer))["external_id"] == "m_newer"
+
+
 async def test_a_watermark_does_not_vouch_for_what_is_uncertain(database_url: str) -> None:
     async with make_world(database_url, kind="messenger") as world:
         message_id, _ = await lost(world)
