@@ -20,14 +20,14 @@ STORED = """SELECT m.id FROM media m JOIN channels c ON c.id = m.channel_id
             WHERE c.kind = $1 AND m.state = 'stored' AND m.uploaded_by IS NULL"""
 
 
-async def test_a_picture_comes_in_and_goes_out_on_every_channel(empty_database_url: str, tmp_path: Path) -> None:
+async def test_a_picture_comes_in_and_goes_out_on_every_channel(database_url: str, tmp_path: Path) -> None:
     async with (
         SimulatorServer() as simulator,
         SimulatorClient(simulator.base_url) as customers,
-        installation(empty_database_url, tmp_path, simulator_url=simulator.base_url) as house,
+        installation(database_url, tmp_path, simulator_url=simulator.base_url) as house,
     ):
         await house.join(customers)
-        for kind, account_id in ACCOUNTS.items():
+        for account_id in ACCOUNTS.values():
             data = base64.b64encode(PNG).decode()
             await customers.say(account_id, {"name": "Ann"}, kind="image", data=data, mime_type="image/png")
         for kind in ACCOUNTS:

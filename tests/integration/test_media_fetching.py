@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from media_world import PNG, File, MediaWorld, media_world, message
 
 from channels.simulator.samples import sample
+from inbox.kernel.database import UnitOfWork
 
 MOST = 200_000
 
@@ -217,15 +219,31 @@ async def test_an_edited_caption_keeps_the_file(world: MediaWorld) -> None:
     assert (await world.fetch("SELECT versions FROM messages"))[0][0] == 2
 
 
-async def test_a_batch_costs_the_same_statements_however_many_files_it_has(world: MediaWorld) -> None:
-    for number in range(20):
-        world.provider.files[f"8{number}"] = File(PNG)
-    messages = [message(f"b.{n}", "image", {"id": f"8{n}", "mime_type": "image/png"}) for n in range(20)]
-    await world.feed(*messages)
-    assert len(await world.rows()) == 20
+async def test_a_batch_costs_the_same_statements_however_many_files_it_has(
+    world: MediaWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name in ("execute", "fetch", "fetchrow", "fetchval"):
+        plain = getattr(UnitOfWork, name)
+
+        async def counted(self: UnitOfWork, query: str, *args: object, plain: Any = plain) -> Any:
+            asked.append(query)
+            return await plain(self, query, *args)
+
+        monkeypatch.setattr(UnitOfWork, name, counted)
+    await world.receive(File(PNG))
+    costs = []
+    for batch in (2, 20):
+        asked.clear()
+        names = [f"{batch}{number}" for number in range(batch)]
+        world.provider.files |= {name: File(PNG) for name in names}
+        await world.feed(*[message(f"wamid.{name}", "image", {"id": name, "mime_type": "image/png"}) for name in names])
+        costs.append(len(asked))
+    monkeypatch.undo()
+    assert costs[0] == costs[1] > 0
     await world.work()
-    assert {row["state"] for row in await world.rows()} == {"stored"}
-    assert len(world.kept()) == 20
+    assert [row["state"] for row in await world.rows()] == ["stored"] * 23
+    assert len(world.kept()) == 23
 
 
 CRASHING = """

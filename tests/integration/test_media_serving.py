@@ -387,4 +387,19 @@ async def test_events_make_the_snapshot(world: MediaWorld) -> None:
     page = await world.client.get(f"/v1/conversations/{await conversation(world)}/messages")
     assert len(told) == 4
     for message_ in page.json()["items"]:
-        assert message_["parts"] == told[message_["id"]]["parts"]
+        assert message_ == told[message_["id"]]
+
+
+async def test_a_file_changes_only_under_the_lock_of_its_conversation(world: MediaWorld) -> None:
+    """Else a writer that has read the message already could publish it with the former view, after the newer one."""
+    await world.receive(File(PNG))
+    async with world.runtime.database.transaction() as unit:
+        await unit.fetch("SELECT 1 FROM conversations FOR UPDATE")
+        working = asyncio.create_task(world.work())
+        async with asyncio.timeout(10):
+            while not world.kept():  # from here on only the lock keeps it from being stored
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert (await world.row())["state"] == "pending"
+    await working
+    assert (await world.row())["state"] == "stored"
