@@ -17,7 +17,7 @@ from inbox.conversations.service import Conversations
 from inbox.delivery import repository as rows
 from inbox.delivery import rounds
 from inbox.kernel.database import Database, UnitOfWork
-from inbox.kernel.errors import Conflict
+from inbox.kernel.errors import Conflict, Forbidden
 from inbox.kernel.ids import new_id
 from inbox.messages import repository as message_rows
 from inbox.messages.schemas import MessageView
@@ -49,9 +49,12 @@ class Deliveries:
     async def retry(self, caller: Principal, message_id: UUID) -> MessageView:
         """A new round for the parts that failed, are uncertain or were left out behind those.
 
-        Raises ``MessageUnknown``, ``NothingToRetry``.
+        Raises ``MessageUnknown``, ``NothingToRetry``, and ``Forbidden`` for bots: a retry may reach the customer twice
+        and no longer carries the lease under which a bot wrote it (P9).
         """
         caller.require("messages.send")
+        if caller.role == "bot":
+            raise Forbidden("only a person may decide to send a message again")
         async with self._database.transaction() as unit:
             message = await self._lock(unit, caller, message_id)
             states = await rounds.states(unit, caller.workspace_id, message_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, permutations
 from typing import Any
@@ -31,6 +32,7 @@ from inbox.delivery.outcomes import LOST, Outcome, Refusal, Unknown
 from inbox.delivery.recording import Recorder, Result
 from inbox.delivery.service import NothingToRetry, TooLate
 from inbox.kernel.database import DatabaseUnavailable
+from inbox.kernel.errors import Forbidden
 from inbox.messages.service import MessageUnknown
 from inbox.messages.statuses import LINE, RANK
 
@@ -432,6 +434,22 @@ async def test_nothing_else_is_sent_again(world: World, state: str) -> None:
         await connection.execute("UPDATE deliveries SET state = $1", state)
     with pytest.raises(NothingToRetry):
         await world.service.retry(world.caller, message_id)
+
+
+async def test_a_bot_does_not_get_past_a_takeover_by_a_retry(world: World) -> None:
+    thread = await world.conversation()
+    message_id = await world.queue(thread, epoch=1)
+    async with world.node.database.session() as connection:
+        await connection.execute("UPDATE conversations SET epoch = 2")
+    await world.run_until_idle()
+    assert (await world.fault(message_id))["code"] == "superseded"
+
+    with pytest.raises(Forbidden):
+        await world.service.retry(replace(world.caller, role="bot"), message_id)
+    assert await world.states(message_id) == ["cancelled"]
+    await world.service.retry(world.caller, message_id)
+    await world.run_until_idle()
+    assert await world.status(message_id) == "sent"
 
 
 async def test_a_withdrawn_message_stays_withdrawn(world: World) -> None:
