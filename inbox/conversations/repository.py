@@ -157,15 +157,6 @@ async def of_identities(unit: UnitOfWork, workspace_id: UUID, identity_ids: Sequ
     return [thread(row) for row in found]
 
 
-async def of_contact(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> list[Thread]:
-    found = await unit.fetch(
-        f"SELECT {COLUMNS} FROM conversations v WHERE v.workspace_id = $1 AND v.contact_id = $2 ORDER BY v.id",
-        workspace_id,
-        contact_id,
-    )
-    return [thread(row) for row in found]
-
-
 async def rehome(unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID, identity_id: UUID) -> None:
     """The thread now belongs to ``identity_id``; see ``follow_contact`` for the contact."""
     await unit.execute(
@@ -240,15 +231,19 @@ async def page(
 async def unread(
     unit: UnitOfWork, workspace_id: UUID, agent_id: UUID, conversation_ids: Sequence[UUID]
 ) -> Mapping[UUID, int]:
-    """Inbound messages above each reading position; conversations without any are left out."""
+    """Inbound messages above each reading position; conversations without any are left out.
+
+    Where nothing was read yet the thread's own count answers: a new agent would make PostgreSQL count all there is.
+    """
     found = await unit.fetch(
         """
-        SELECT v.id, count(*) FROM conversations v
+        SELECT v.id, CASE WHEN coalesce(r.number, 0) = 0 THEN v.inbound_count ELSE (
+            SELECT count(*) FROM messages m WHERE m.workspace_id = $1 AND m.conversation_id = v.id
+               AND m.direction = 'in' AND m.number > r.number
+        ) END
+        FROM conversations v
         LEFT JOIN reading_positions r ON r.workspace_id = $1 AND r.conversation_id = v.id AND r.agent_id = $2
-        JOIN messages m ON m.workspace_id = $1 AND m.conversation_id = v.id AND m.direction = 'in'
-                       AND m.number > coalesce(r.number, 0)
         WHERE v.workspace_id = $1 AND v.id = ANY($3) AND v.last_inbound_number > coalesce(r.number, 0)
-        GROUP BY v.id
         """,
         workspace_id,
         agent_id,
