@@ -8,12 +8,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from contacts.schemas import ContactDetail, ContactIn, ContactView
-from contacts.service import Contacts, ContactUnknown, VersionChanged
+from contacts.service import Contacts, ContactUnknown
 from inbox.kernel.errors import Forbidden
 from inbox.kernel.pages import Page, decode_cursor, encode_cursor
-from inbox.kernel.web import Answer, Header, Query, get, patch, post
-
-ETAG = {"ETag": 'The version of the contact, such as "3"; send it back as If-Match.'}
+from inbox.kernel.versions import ETAG, IfMatch, VersionChanged, etag, wanted_version
+from inbox.kernel.web import Answer, Query, get, patch, post
 
 
 class Caller(Protocol):
@@ -61,31 +60,17 @@ class ContactRoutes:
         """Read a contact with its identities. One that was merged answers as the contact it became."""
         caller.require("contacts.read")
         detail = await self._contacts.read(caller.workspace_id, contact_id)
-        return Answer(detail, headers=_etag(detail.contact))
+        return Answer(detail, headers=etag(detail.contact.version))
 
     @patch("/v1/contacts/{contact_id}", errors=(Forbidden, ContactUnknown, VersionChanged), headers=ETAG)
     async def change(
-        self,
-        caller: Caller,
-        contact_id: UUID,
-        body: ContactIn,
-        if_match: Annotated[
-            str | None,
-            Header(
-                pattern=r'^(\*|"[0-9]{1,18}")$',
-                description="The ETag that was read: refuse the change when the contact has changed since.",
-            ),
-        ] = None,
+        self, caller: Caller, contact_id: UUID, body: ContactIn, if_match: IfMatch = None
     ) -> Answer[ContactView]:
         """Change a contact. Fields that are left out stay, null empties one."""
         caller.require("contacts.write")
-        version = None if if_match is None or if_match == "*" else int(if_match.strip('"'))
+        version = wanted_version(if_match)
         return _tagged(await self._contacts.change(caller.workspace_id, contact_id, body, version=version))
 
 
-def _etag(contact: ContactView) -> dict[str, str]:
-    return {"ETag": f'"{contact.version}"'}
-
-
 def _tagged(contact: ContactView) -> Answer[ContactView]:
-    return Answer(contact, headers=_etag(contact))
+    return Answer(contact, headers=etag(contact.version))

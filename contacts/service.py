@@ -8,16 +8,13 @@ from contacts import events
 from contacts import repository as rows
 from contacts.schemas import ContactDetail, ContactIn, ContactView
 from inbox.kernel.database import Database
-from inbox.kernel.errors import NotFound, PreconditionFailed
+from inbox.kernel.errors import NotFound
 from inbox.kernel.ids import new_id
+from inbox.kernel.versions import VersionChanged
 
 
 class ContactUnknown(NotFound):
     code = "contact_not_found"
-
-
-class VersionChanged(PreconditionFailed):
-    code = "version_changed"
 
 
 class Contacts:

@@ -16,8 +16,8 @@ from inbox.conversations.schemas import (
     ReadIn,
     ReadOut,
 )
-from inbox.conversations.service import Conversations, ConversationUnknown, VersionChanged
-from inbox.kernel.versions import IfMatch, etag, parse_if_match
+from inbox.conversations.service import Conversations, ConversationUnknown
+from inbox.kernel.versions import ETAG, IfMatch, VersionChanged, etag, wanted_version
 from inbox.kernel.web import Answer, Query, get, patch, put
 
 OnRead = Callable[[Principal, UUID], Awaitable[None]]
@@ -29,7 +29,7 @@ class ConversationRoutes:
         self._conversations = conversations
         self._on_read = on_read
 
-    @get("/v1/conversations/{conversation_id}", tag="conversations", errors=(ConversationUnknown,))
+    @get("/v1/conversations/{conversation_id}", tag="conversations", errors=(ConversationUnknown,), headers=ETAG)
     async def read(self, caller: Principal, conversation_id: UUID) -> Answer[ConversationDetail]:
         """One conversation with its contact, and the log position at which this is valid."""
         caller.require("conversations.read")
@@ -40,14 +40,14 @@ class ConversationRoutes:
         "/v1/conversations/{conversation_id}",
         tag="conversations",
         errors=(ConversationUnknown, VersionChanged),
-        headers={"ETag": "Version of the conversation"},
+        headers=ETAG,
     )
     async def change(
         self, caller: Principal, conversation_id: UUID, body: ConversationPatch, if_match: IfMatch = None
     ) -> Answer[ConversationView]:
         """Change status, assignee or priority."""
         caller.require("conversations.write")
-        version = parse_if_match(if_match)
+        version = wanted_version(if_match)
         changed = await self._conversations.change(caller, conversation_id, body, version=version)
         return Answer(changed, headers=etag(changed.version))
 

@@ -22,20 +22,17 @@ from inbox.conversations.schemas import (
     ReadOut,
 )
 from inbox.kernel.database import Contended, Database, UnitOfWork
-from inbox.kernel.errors import Fault, Invalid, NotFound, PreconditionFailed
+from inbox.kernel.errors import Fault, Invalid, NotFound
 from inbox.kernel.eventlog import EventLog
 from inbox.kernel.ids import new_id
 from inbox.kernel.pages import decode_cursor, encode_cursor
+from inbox.kernel.versions import VersionChanged
 
 PREVIEW_LENGTH = 120
 
 
 class ConversationUnknown(NotFound):
     code = "conversation_not_found"
-
-
-class VersionChanged(PreconditionFailed):
-    code = "version_changed"
 
 
 class Conversations:
