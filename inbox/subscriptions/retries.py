@@ -54,7 +54,7 @@ def retry_after(header: str | None, now: datetime) -> datetime | None:
     else:
         try:
             at = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(at, now + LONGEST_RETRY_AFTER) if at > now else None

@@ -130,7 +130,7 @@ async def test_retries_follow_the_table_with_one_id_and_an_entry_each(
     await one.append(caller.workspace_id, uuid4())
     began = clock.now()
     for attempt, wait in enumerate((5, 30, 120, 600, 1800), 2):
-        await until(lambda attempt=attempt: len(receiver.received) == attempt - 1)
+        await until(lambda attempt=attempt: len(receiver.received) == attempt - 1)  # type: ignore[misc]
         clock.advance(wait - 1)
         await asyncio.sleep(0.3)
         assert len(receiver.received) == attempt - 1, "not a second before its time"
@@ -227,9 +227,8 @@ async def test_gone_disables_at_once_with_a_notice(one: Node, hooks: Receivers) 
     receiver.answer(410)
     subscription_id, _ = await one.subscribe(caller, receiver)
     await one.append(caller.workspace_id, *(uuid4() for _ in range(20)))
-    state = lambda: one.service.get(caller, subscription_id)  # noqa: E731
     await eventually(lambda: one.fetchval("SELECT reason FROM subscriptions"), "gone")
-    assert (await state()).state == "disabled"
+    assert (await one.service.get(caller, subscription_id)).state == "disabled"
     assert (await one.kinds_logged(caller.workspace_id)).count("subscription.disabled") == 1
     asked = len(receiver.received)
     assert asked <= 8
@@ -443,7 +442,7 @@ async def test_a_ping_that_arrives_lets_what_waits_be_tried(one: Node, hooks: Re
     for wait in (0, 5, 30, 120):
         clock.advance(wait)
         asked = len(receiver.received)
-        await until(lambda asked=asked, wait=wait: len(receiver.received) > asked or not wait)
+        await until(lambda asked=asked, wait=wait: len(receiver.received) > asked or not wait)  # type: ignore[misc]
     await asyncio.sleep(0.2)
     receiver.answer(200)
     await one.service.ping(caller, subscription_id)
