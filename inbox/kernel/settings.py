@@ -41,8 +41,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    webhook_max_bytes: int = Field(default=3 * 1024 * 1024, description="channel facts 1.1: WhatsApp sends up to 3 MB.")
-    request_max_bytes: int = Field(default=1024 * 1024)
+    webhook_max_bytes: int = Field(
+        default=3 * 1024 * 1024, ge=1, description="channel facts 1.1: WhatsApp sends up to 3 MB."
+    )
     webhook_lease: float = Field(
         default=30.0, gt=0, description="How long the accepting node has for a webhook before another takes it over."
     )
@@ -53,8 +54,8 @@ class Settings(BaseSettings):
         default=(), description="Private ranges that outgoing requests may reach, as a JSON list. Empty: none."
     )
     graph_version: str = Field(default="v26.0", description="Meta Graph API version.")
-    send_timeout: float = Field(default=20.0, description="One request to a provider.")
-    uncertain_after: float = Field(default=60.0, description="A send without an outcome becomes `uncertain`.")
+    send_timeout: float = Field(default=20.0, gt=0, description="One request to a provider.")
+    uncertain_after: float = Field(default=60.0, gt=0, description="A send without an outcome becomes `uncertain`.")
 
     media_store: str | None = Field(
         default=None, description="s3://bucket/prefix of an S3-compatible store. Unset: `media` in the data folder."
@@ -74,7 +75,9 @@ class Settings(BaseSettings):
         default=None, ge=1, description="How long files are kept where a channel says nothing. Unset: for ever."
     )
 
-    session_hours: int = Field(default=24 * 14)
-    ticket_seconds: int = Field(default=30)
-    heartbeat_seconds: float = Field(default=15.0, description="Head of the log on each live socket.")
-    socket_queue_bytes: int = Field(default=1024 * 1024, description="Unsent bytes at which a slow socket is closed.")
+    session_hours: int = Field(default=24 * 14, ge=1)
+    ticket_seconds: int = Field(default=30, ge=1)
+    heartbeat_seconds: float = Field(default=15.0, gt=0, description="Head of the log on each live socket.")
+    socket_queue_bytes: int = Field(
+        default=1024 * 1024, ge=1, description="Unsent bytes at which a slow socket is closed."
+    )

@@ -282,9 +282,3 @@ class SendIn(BaseModel):
         default="reply", description="`human_agent`: a person answers within 7 days (Messenger, Instagram)."
     )
     epoch: int | None = Field(default=None, description="Of a bot's lease; a late answer is refused.")
-
-
-class TypingIn(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    on: bool = True
