@@ -74,14 +74,33 @@ async def claim_addresses(unit: UnitOfWork, workspace_id: UUID, claims: Sequence
     return len(won)
 
 
-async def insert_people(unit: UnitOfWork, workspace_id: UUID, people: Sequence[NewIdentity]) -> list[ContactView]:
-    contacts = await unit.fetch(
+async def insert_people(
+    unit: UnitOfWork, workspace_id: UUID, people: Sequence[NewIdentity], claims: Sequence[tuple[Address, UUID]]
+) -> tuple[int, list[ContactView]]:
+    """Write people nobody knew together with the claims, in one round trip. How many of the claims succeeded."""
+    found = await unit.fetch(
         f"""
-        INSERT INTO contacts AS c (workspace_id, id, name, first_name, last_name, phone, language, avatar_url)
-        SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-        RETURNING {COLUMNS}
+        WITH won AS (
+            INSERT INTO addresses (workspace_id, kind, scope, value, identity_id)
+            SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[])
+            ON CONFLICT DO NOTHING RETURNING 1
+        ), made AS (
+            INSERT INTO contacts AS c (workspace_id, id, name, first_name, last_name, phone, language, avatar_url)
+            SELECT $1, * FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+                $12::text[])
+            RETURNING {COLUMNS}
+        ), identified AS (
+            INSERT INTO identities (workspace_id, id, contact_id, provider, name, username, language, is_group)
+            SELECT $1, * FROM unnest($13::uuid[], $6::uuid[], $14::text[], $15::text[], $16::text[], $11::text[],
+                $17::bool[])
+        )
+        SELECT (SELECT count(*) FROM won), made.* FROM made
         """,
         workspace_id,
+        [address.kind for address, _ in claims],
+        [address.scope for address, _ in claims],
+        [address.value for address, _ in claims],
+        [identity_id for _, identity_id in claims],
         [new.contact_id for new in people],
         [new.person.name or new.person.username for new in people],
         [new.person.first_name for new in people],
@@ -89,22 +108,13 @@ async def insert_people(unit: UnitOfWork, workspace_id: UUID, people: Sequence[N
         [new.person.phone for new in people],
         [new.person.language for new in people],
         [new.person.avatar_url for new in people],
-    )
-    await unit.execute(
-        """
-        INSERT INTO identities (workspace_id, id, contact_id, provider, name, username, language, is_group)
-        SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[])
-        """,
-        workspace_id,
         [new.identity_id for new in people],
-        [new.contact_id for new in people],
         [new.provider for new in people],
         [new.person.name for new in people],
         [new.person.username for new in people],
-        [new.person.language for new in people],
         [new.person.is_group for new in people],
     )
-    return [view(row) for row in contacts]
+    return found[0][0], [ContactView(*tuple(row)[1:]) for row in found]
 
 
 async def refresh_identity(unit: UnitOfWork, workspace_id: UUID, known: KnownAddress, person: Person) -> bool:

@@ -17,6 +17,7 @@ from channels.types import Address, Person
 from contacts import events
 from contacts import repository as rows
 from contacts.repository import KnownAddress, NewIdentity
+from contacts.schemas import ContactView
 from inbox.kernel.database import Contended, UnitOfWork
 from inbox.kernel.ids import new_id
 
@@ -109,13 +110,16 @@ class Resolver:
                 )
             identity_id = min(group.known)
             claims += [(address, identity_id) for address in fresh]
-        if claims:
-            claims.sort(key=lambda claim: (claim[0].kind, claim[0].scope, claim[0].value))
-            if await rows.claim_addresses(unit, workspace_id, claims) != len(claims):
-                raise Contended("an address was claimed by another transaction")
+        claims.sort(key=lambda claim: (claim[0].kind, claim[0].scope, claim[0].value))
+        won, contacts = 0, list[ContactView]()
         if newcomers:
-            for contact in await rows.insert_people(unit, workspace_id, newcomers):
-                unit.record(events.created(workspace_id, contact))
+            won, contacts = await rows.insert_people(unit, workspace_id, newcomers, claims)
+        elif claims:
+            won = await rows.claim_addresses(unit, workspace_id, claims)
+        if won != len(claims):
+            raise Contended("an address was claimed by another transaction")
+        for contact in contacts:
+            unit.record(events.created(workspace_id, contact))
 
     async def _settle(
         self,
