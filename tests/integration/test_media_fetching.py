@@ -14,6 +14,7 @@ import pytest
 from media_world import PNG, File, MediaWorld, media_world, message
 
 from channels.simulator.samples import sample
+from inbox.kernel.backoff import BackOff
 from inbox.kernel.database import UnitOfWork
 
 MOST = 200_000
@@ -74,6 +75,7 @@ async def test_a_redelivered_message_has_one_file(world: MediaWorld) -> None:
 
 
 async def test_a_link_that_ran_out_is_asked_for_again(world: MediaWorld) -> None:
+    world.runtime.media.fetcher._back_off = BackOff(60.0, 60.0)  # by the back-off of the job it would take a minute
     await world.receive(File(PNG, links=[404]))
     await world.work()
 
@@ -191,11 +193,19 @@ async def test_an_unsend_while_the_file_is_under_way_leaves_nothing(world: Media
     working = asyncio.create_task(world.work())
     await begun.wait()
     await unsend(world, external_id)
+    await until_removed(world)
     go.set()
     await working
 
     assert (await world.row())["state"] == "deleted"
     assert world.kept() == []
+
+
+async def until_removed(world: MediaWorld) -> None:
+    """The job of the unsend has been here already: what comes into the store from now on, it does not see."""
+    async with asyncio.timeout(10):
+        while await world.fetch("SELECT 1 FROM jobs WHERE queue = 'media.remove'"):
+            await asyncio.sleep(0.01)
 
 
 async def unsend(world: MediaWorld, external_id: str) -> None:
@@ -286,8 +296,7 @@ async def test_a_worker_killed_between_fetch_and_commit_leaves_one_whole_file(
     assert len(world.kept()) == 1
     assert [row[0] for row in await world.fetch("SELECT state FROM jobs")] == ["running"]
 
-    await world.fetch("UPDATE jobs SET leased_until = now() - interval '1 second'")
-    await world.runtime.database.retrying(lambda unit: unit.execute("UPDATE jobs SET state = 'queued', worker = NULL"))
+    await world.fetch("UPDATE jobs SET state = 'queued', worker = NULL, leased_until = NULL")
     await world.work()
 
     assert (await world.row())["state"] == "stored"
@@ -296,15 +305,25 @@ async def test_a_worker_killed_between_fetch_and_commit_leaves_one_whole_file(
     assert len(updated) == 1
 
 
-async def test_an_unsend_after_a_crash_still_takes_the_bytes_out(world: MediaWorld, database_url: str) -> None:
+async def test_bytes_stored_by_a_worker_that_died_after_an_unsend_go_too(world: MediaWorld, database_url: str) -> None:
     external_id = await world.receive(File(PNG))
-    await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", CRASHING, database_url, str(world.folder)], timeout=60, check=False
-    )
-    assert len(world.kept()) == 1
-    await unsend(world, external_id)
-    await world.runtime.database.retrying(lambda unit: unit.execute("UPDATE jobs SET state = 'queued', worker = NULL"))
-    await world.work()
+    begun, go = asyncio.Event(), asyncio.Event()
 
+    async def hold() -> None:
+        begun.set()
+        await go.wait()
+
+    world.provider.before = hold
+    command = [sys.executable, "-c", CRASHING, database_url, str(world.folder)]
+    dying = asyncio.create_task(asyncio.to_thread(subprocess.run, command, timeout=60, check=False))
+    await asyncio.wait_for(begun.wait(), 30)
+    await unsend(world, external_id)
+    await until_removed(world)
+    go.set()
+    assert (await dying).returncode == 9
+    assert len(world.kept()) == 1
+
+    await world.fetch("UPDATE jobs SET state = 'queued', worker = NULL, leased_until = NULL")
+    await world.work()
     assert (await world.row())["state"] == "deleted"
     assert world.kept() == []

@@ -161,6 +161,9 @@ async def test_an_upload_is_its_uploaders_until_it_is_sent(world: MediaWorld) ->
     path = f"/v1/media/{made['media']['id']}"
 
     assert (await world.client.get(path, headers=colleague)).status_code == 404
+    part = {"type": "media", "kind": "image", "media_id": made["media"]["id"]}
+    thread = f"/v1/conversations/{await conversation(world)}/messages"
+    assert (await world.client.post(thread, json={"parts": [part]}, headers=colleague)).status_code == 422
     await send(world, made["media"]["id"])
     assert (await world.client.get(path, headers=colleague)).status_code == 200
 
