@@ -70,6 +70,8 @@ async def has_open_work(connection: Connection, partition: Partition) -> bool:
 
 EVENTS: Final = "events"
 RAW_DELIVERIES: Final = "raw_deliveries"
+SUBSCRIPTION_ATTEMPTS: Final = "subscription_attempts"
+SUBSCRIPTION_LOG: Final = timedelta(days=7)
 
 
 class Retention:
@@ -91,6 +93,7 @@ class Retention:
             tables = {table.table: table for table in partitions.partitioned()}
             await partitions.drop_expired(connection, tables[EVENTS], self._events, dropping=raise_floors)
             await partitions.drop_expired(connection, tables[RAW_DELIVERIES], self._raw, needed=has_open_work)
+            await partitions.drop_expired(connection, tables[SUBSCRIPTION_ATTEMPTS], SUBSCRIPTION_LOG)
 
     async def delete_stale(self) -> None:
         for stale in STALE:
