@@ -53,6 +53,15 @@ conversations = Table(
     UniqueConstraint("workspace_id", "channel_id", "identity_id"),
     Index("ix_conversations_contact", "workspace_id", "contact_id"),
     Index("ix_conversations_active", "workspace_id", text("active_at DESC"), text("id DESC")),
+    Index(
+        "ix_conversations_assignee",
+        "workspace_id",
+        "assignee_id",
+        text("active_at DESC"),
+        text("id DESC"),
+        postgresql_where=text("assignee_id IS NOT NULL"),
+    ),
+    Index("ix_conversations_identity", "workspace_id", "identity_id"),
 )
 """``active_at`` orders the inbox: the acceptance of the last message, or the creation. ``last_number`` numbers the
 messages densely in the order of their acceptance; the row lock serialises writers.

@@ -90,8 +90,11 @@ async def waiting(connection: Connection) -> list[Waiting]:
 async def unfinished(connection: Connection) -> dict[str, int]:
     """How many deliveries are queued, in the air or uncertain; for operators."""
     found = await connection.fetch(
-        """SELECT s.state, (SELECT count(*) FROM deliveries d WHERE d.state = s.state)
-           FROM unnest(ARRAY['queued', 'sending', 'uncertain']) AS s (state)"""
+        # Each state by its name in the text, so that its partial index answers and not the whole table.
+        " UNION ALL ".join(
+            f"SELECT '{state}', count(*) FROM deliveries WHERE state = '{state}'"
+            for state in ("queued", "sending", "uncertain")
+        )
     )
     return {row[0]: row[1] for row in found}
 

@@ -144,6 +144,19 @@ deliveries = Table(
     ),
     Index("ix_deliveries_sending", "sending_since", postgresql_where=text("state = 'sending'")),
     Index("ix_deliveries_watermark", "workspace_id", "conversation_id", "sent_at"),
+    Index(
+        "ix_deliveries_unread",
+        "workspace_id",
+        "conversation_id",
+        "sending_since",
+        postgresql_where=text("state IN ('sent', 'delivered')"),
+    ),
+    Index(
+        "ix_deliveries_unsettled",
+        "workspace_id",
+        "conversation_id",
+        postgresql_where=text("state IN ('sending', 'uncertain')"),
+    ),
 )
 """One provider message. Its id is the correlation that the provider gives back. ``inferred``: the external id was
 concluded from an echo of the same words. ``uq_deliveries_in_flight`` is the promise that one conversation has at most

@@ -68,7 +68,7 @@ async def advance_up_to(
         f"""
         UPDATE deliveries d SET state = $4, status_at = $5, fault = NULL, sent_at = coalesce(d.sent_at, $5)
         WHERE d.workspace_id = $1 AND d.conversation_id = $2 AND d.sending_since <= $3
-          AND d.state NOT IN ('queued', 'cancelled', 'sending', 'uncertain', 'failed')
+          AND d.state IN ('sent', 'delivered')
           AND array_position({LINE_SQL}, d.state) < array_position({LINE_SQL}, $4)
         RETURNING d.message_id
         """,
