@@ -156,12 +156,9 @@ class Feed:
             removed=list(removed),
         )
 
-    def saved(self, progress: Progress, *, held: bool, released: bool) -> None:
-        if not held or released:
+    def saved(self, progress: Progress, *, held: bool) -> None:
+        if not held or progress.release:
             self.lost()
-        elif self._releasing:
-            self._releasing = False
-            self._wake.set()
         self._hold = self._next_hold
 
     def not_saved(self, progress: Progress) -> None:

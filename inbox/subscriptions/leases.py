@@ -117,10 +117,10 @@ async def heads(connection: Connection, workspaces: Collection[UUID]) -> dict[UU
     return {row[0]: LogState(row[1], row[2], row[3]) for row in found}
 
 
-async def save(unit: UnitOfWork, progress: Sequence[Progress], lease_seconds: float) -> dict[UUID, bool]:
-    """Write how far they are and prolong their leases. Those whose lease held, with whether it was given back.
+async def save(unit: UnitOfWork, progress: Sequence[Progress], lease_seconds: float) -> set[UUID]:
+    """Write how far they are, and prolong or give back their leases. Returns the ids of those whose lease held.
 
-    A subscription that was changed meanwhile is not given back: its holder has to look at it first.
+    Where something was changed from outside meanwhile, the time to look at it that was set then is kept.
     """
     rows = await unit.fetch(
         SAVE,
@@ -134,7 +134,7 @@ async def save(unit: UnitOfWork, progress: Sequence[Progress], lease_seconds: fl
         lease_seconds,
         [one.version for one in progress],
     )
-    kept: dict[UUID, bool] = {row[0]: row[1] for row in rows}
+    kept = {row[0] for row in rows}
     ours = [one for one in progress if one.lease.subscription_id in kept]
     changed = [(one.lease, lane) for one in ours for lane in one.changed]
     removed = [(one.lease, lane) for one in ours for lane in one.removed]
@@ -258,13 +258,13 @@ HEADS = "SELECT workspace_id, epoch, head, floor FROM event_logs WHERE workspace
 SAVE = """
 UPDATE subscriptions s SET cursor = p.cursor, failures = p.failures, failing_since = p.failing_since,
     stalled = p.stalled, due_at = CASE WHEN s.version = p.version THEN p.due_at ELSE least(p.due_at, s.due_at) END,
-    lease = CASE WHEN p.release AND s.version = p.version THEN NULL ELSE s.lease END,
-    leased_until = CASE WHEN p.release AND s.version = p.version THEN NULL ELSE now() + make_interval(secs => $10) END
+    lease = CASE WHEN p.release THEN NULL ELSE s.lease END,
+    leased_until = CASE WHEN p.release THEN NULL ELSE now() + make_interval(secs => $10) END
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::int[], $6::timestamptz[], $7::bool[],
             $8::timestamptz[], $9::bool[], $11::int[])
      AS p (workspace_id, id, lease, cursor, failures, failing_since, stalled, due_at, release, version)
 WHERE s.workspace_id = p.workspace_id AND s.id = p.id AND s.lease = p.lease AND s.state = 'enabled'
-RETURNING s.id, s.lease IS NULL
+RETURNING s.id
 """
 
 SET_LANES = """

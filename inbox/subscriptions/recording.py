@@ -30,7 +30,7 @@ class Recorded(Protocol):
         """How it stands now. What it says of lanes counts as written only after ``saved``."""
         ...
 
-    def saved(self, progress: Progress, *, held: bool, released: bool) -> None: ...
+    def saved(self, progress: Progress, *, held: bool) -> None: ...
 
     def not_saved(self, progress: Progress) -> None: ...
 
@@ -107,5 +107,4 @@ class Recorder:
         if len(self._attempts) < MOST_WAITING:
             self._room.set()
         for one, written in zip(touched, progress, strict=True):
-            held = kept.get(written.lease.subscription_id)
-            one.saved(written, held=held is not None, released=bool(held))
+            one.saved(written, held=written.lease.subscription_id in kept)

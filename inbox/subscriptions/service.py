@@ -184,6 +184,8 @@ class Subscriptions:
             if fields:
                 row = await rows.update(unit, caller.workspace_id, subscription_id, fields)
                 unit.record(events.updated(caller.workspace_id, view(row)))
+            if patch.url is not None:
+                await rows.try_now(unit, caller.workspace_id, subscription_id, self._clock.now())
             if patch.state == "disabled":
                 paused = await rows.disable(unit, caller.workspace_id, subscription_id, "paused")
                 if paused is not None:

@@ -141,11 +141,12 @@ async def test_a_node_that_lost_its_lease_writes_nothing(database_url: str, hook
     async with node(database_url) as one:
         caller = await one.workspace()
         await one.subscribe(caller, receiver)
-        before = await one.fetchval("SELECT cursor FROM subscriptions")
         [position] = await one.append(caller.workspace_id, uuid4())
         await until(lambda: receiver.received)
         # As if another node had taken over while this one was away.
-        await one.fetch("UPDATE subscriptions SET lease = $1, leased_until = now() + interval '1 minute'", uuid4())
+        before = await one.fetchval(
+            "UPDATE subscriptions SET lease = $1, leased_until = now() + interval '1 minute' RETURNING cursor", uuid4()
+        )
         release.set()
         await receiver.gets(1)
         await asyncio.sleep(0.5)

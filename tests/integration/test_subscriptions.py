@@ -419,6 +419,20 @@ async def test_paused_by_a_person_it_keeps_its_place(one: Node, hooks: Receivers
     assert sorted(receiver.positions()) == sorted([*missed, after])
 
 
+async def test_a_new_address_is_tried_at_once(one: Node, hooks: Receivers) -> None:
+    caller, wrong, right = await one.workspace(), hooks.add(), hooks.add()
+    wrong.answer(404, Retry_After="3600")
+    subscription_id, secret = await one.subscribe(caller, wrong)
+    positions = await one.append(caller.workspace_id, uuid4(), uuid4())
+    await until(lambda: len(wrong.received) == 2)
+    await eventually(lambda: one.fetchval("SELECT count(*) FROM subscription_lanes"), 2)
+    await one.service.change(caller, subscription_id, SubscriptionPatch(url=right.url))
+    await right.gets(2)
+    assert sorted(right.positions()) == positions
+    assert all(verify(secret, received.headers, received.body) for received in right.accepted)
+    assert len(wrong.received) == 2
+
+
 async def test_ping(one: Node, hooks: Receivers, database_url: str) -> None:
     caller, receiver = await one.workspace(), hooks.add()
     receiver.behave = lambda received: web.Response(status=200, text="thanks")
