@@ -61,11 +61,19 @@ class Supervisor:
             try:
                 await loop()
                 return
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                # Nobody cancelled the loop: it leaked from something that it awaited.
+                self._died(name)
             except Exception:
-                self.deaths[name] = self.deaths.get(name, 0) + 1
-                log.exception("%s died and is started again", name)
+                self._died(name)
             pause = FIRST_PAUSE if clock.time() - started > HEALTHY_SECONDS else min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(pause)
+
+    def _died(self, name: str) -> None:
+        self.deaths[name] = self.deaths.get(name, 0) + 1
+        log.exception("%s died and is started again", name)
 
     async def _once(self, work: Coroutine[Any, Any, None], name: str) -> None:
         try:
