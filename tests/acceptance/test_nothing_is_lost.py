@@ -18,7 +18,8 @@ from inbox.kernel.postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.acceptance
 
-KILLS = 6
+KILLS = 5
+CRASHES = 2
 
 
 async def test_a_server_that_is_killed_at_any_moment_loses_nothing(database_url: str, tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ async def test_a_database_that_crashes_under_load_loses_nothing(
         providers = Providers(made, chance, pause=0.05)
         stop = asyncio.Event()
         load = asyncio.create_task(providers.run(stop))
-        for _ in range(3):
+        for _ in range(CRASHES):
             await asyncio.sleep(chance.uniform(0.5, 1.5))
             crash(postgres)
             await asyncio.sleep(chance.uniform(0.1, 0.5))  # meanwhile webhooks are refused
@@ -63,7 +64,7 @@ async def test_a_database_that_crashes_under_load_loses_nothing(
         stop.set()
         await load
         await audit(made, providers)
-        print(f"\n3 crashes of PostgreSQL, {dict(providers.answers)}")
+        print(f"\n{CRASHES} crashes of PostgreSQL, {dict(providers.answers)}")
         assert providers.answers["503"] > 0
         assert made.node.running, "the server outlives its database"
         made.check_logs()
