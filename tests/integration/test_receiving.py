@@ -25,6 +25,7 @@ from builders import (
 from inbox.connections.directory import Channel
 from inbox.ingest.repository import RawDelivery, accept
 from inbox.kernel.ids import new_id
+from inbox.messages import receiving
 
 
 @pytest.fixture
@@ -189,8 +190,6 @@ async def test_an_app_whose_secrets_cannot_be_read_costs_its_own_bodies_only(lin
 async def test_an_item_that_cannot_be_stored_does_not_cost_its_neighbours(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from inbox.messages import receiving
-
     original = receiving.preview_of
 
     def preview_of(parts: Any) -> str:
