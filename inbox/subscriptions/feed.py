@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from inbox.kernel.clock import Clock
-from inbox.kernel.database import Database
 from inbox.kernel.errors import Unavailable
 from inbox.kernel.eventlog import LogState, StoredEvent
 from inbox.kernel.ids import new_id
@@ -24,13 +21,13 @@ from inbox.subscriptions import leases as rows
 from inbox.subscriptions.audience import Audience, principal_of
 from inbox.subscriptions.lanes import WINDOW, Lanes, Parked
 from inbox.subscriptions.leases import AttemptRow, Claimed, Lease, Progress
-from inbox.subscriptions.pages import HoleInLog, Pages
-from inbox.subscriptions.posting import Exchange, Poster, Target, body_of
-from inbox.subscriptions.recording import Recorder
+from inbox.subscriptions.pages import HoleInLog
+from inbox.subscriptions.posting import Exchange, Target, body_of
 from inbox.subscriptions.repository import SubscriptionRow
-from inbox.subscriptions.retries import PROBE, Retries, gives_up_event, gives_up_receiver
+from inbox.subscriptions.retries import PROBE, gives_up_event, gives_up_receiver
 from inbox.subscriptions.schemas import Outcome, Purpose, Reason
 from inbox.subscriptions.signing import message_id
+from inbox.subscriptions.tools import Tools
 
 log = logging.getLogger(__name__)
 
@@ -42,38 +39,6 @@ IDLE_SECONDS: Final = 3.0
 LONGEST_WAIT: Final = 1.0
 BATCH: Final = 32
 LANE_BATCH: Final = 16
-
-
-class Slots:
-    """Requests beyond each subscription's first one, for all of a process together."""
-
-    def __init__(self, extra: int) -> None:
-        self._free = extra
-
-    def take(self) -> bool:
-        if self._free <= 0:
-            return False
-        self._free -= 1
-        return True
-
-    def give(self) -> None:
-        self._free += 1
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What all feeds of a process share. ``disable`` is asked when a receiver is given up."""
-
-    database: Database
-    pages: Pages
-    poster: Poster
-    recorder: Recorder
-    retries: Retries
-    clock: Clock
-    slots: Slots
-    head_of: Callable[[UUID], int]
-    disable: Callable[[Progress, Reason], Awaitable[None]]
-    lease_seconds: float
 
 
 class Feed:

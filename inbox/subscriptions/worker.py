@@ -21,13 +21,14 @@ from inbox.kernel.wakeup import Wakeup
 from inbox.subscriptions import events
 from inbox.subscriptions import leases as rows
 from inbox.subscriptions import repository as subscription_rows
-from inbox.subscriptions.feed import Feed, Slots, Tools
+from inbox.subscriptions.feed import Feed
 from inbox.subscriptions.leases import Claimed, Lease, Progress
 from inbox.subscriptions.pages import Pages
 from inbox.subscriptions.posting import Poster
 from inbox.subscriptions.recording import Recorder
 from inbox.subscriptions.retries import Retries
 from inbox.subscriptions.schemas import Reason
+from inbox.subscriptions.tools import Slots, Tools
 from inbox.subscriptions.vault import Vault
 from inbox.subscriptions.views import view
 
