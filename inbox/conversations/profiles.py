@@ -16,6 +16,7 @@ from contacts import events as contact_events
 from contacts import repository as contact_rows
 from inbox.connections.directory import Channel, ChannelUnknown, Directory
 from inbox.kernel.database import Database, UnitOfWork
+from inbox.kernel.http_errors import HttpError
 from inbox.kernel.jobs import Job, Jobs, NewJob
 from inbox.kernel.jobs_worker import GiveUp, RetryLater, Worker
 
@@ -67,6 +68,8 @@ class ProfileFetcher:
             if error.fault.retryable:
                 raise RetryLater(error.fault.retry_after or AGAIN_SECONDS, error.fault.reason) from error
             raise GiveUp(error.fault.reason) from error
+        except HttpError as error:
+            raise RetryLater(AGAIN_SECONDS, str(error)) from error
         if person is None:
             return
         async with self._database.transaction() as unit:

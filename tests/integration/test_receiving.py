@@ -241,7 +241,8 @@ async def test_edits_reactions_and_unsends_keep_what_must_be_kept(line: Line) ->
     revoke = modifier(id="wamid.5", type="revoke", revoke={"original_message_id": "wamid.1"})
     await line.feed(whatsapp_body("111", revoke))
     (message,) = await line.messages()
-    assert message["parts"] == [] and message["unsent_at"] is not None
+    assert message["parts"] == []
+    assert message["unsent_at"] is not None
     assert await line.node.fetchval("SELECT count(*) FROM message_versions") == 0
 
 
