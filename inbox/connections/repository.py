@@ -69,7 +69,9 @@ async def find_account(connection: Connection, app_id: UUID, account_id: str) ->
     return channel(
         await connection.fetchrow(
             f"""SELECT {CHANNEL} FROM channels WHERE provider_app_id = $1
-                AND (account_id = $2 OR options->>'waba_id' = $2) ORDER BY (account_id = $2) DESC, id LIMIT 1""",
+                AND (account_id = $2 OR (options->>'waba_id' = $2 AND EXISTS (
+                    SELECT 1 FROM provider_apps a WHERE a.id = $1 AND a.workspace_id = channels.workspace_id)))
+                ORDER BY (account_id = $2) DESC, id LIMIT 1""",
             app_id,
             account_id,
         )

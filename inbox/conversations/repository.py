@@ -293,6 +293,7 @@ def view(thread: Thread, window_hours: int | None) -> ConversationView:
         last_message_preview=thread.last_message_preview,
         last_message_direction=thread.last_message_direction,  # type: ignore[arg-type]
         window_expires_at=window_expiry(window_hours, thread.window_opened_at, thread.window_closed_at),
+        responder_epoch=thread.epoch,
         version=thread.version,
         created_at=thread.created_at,
         updated_at=thread.updated_at,

@@ -164,6 +164,8 @@ class Conversations:
                 wanted = patch.assignee_id
                 if wanted is not None and not await rows.is_agent(unit, caller.workspace_id, wanted):
                     raise Invalid([Fault("/body/assignee_id", "there is no such agent in this workspace")])
+                if wanted is not None and wanted != thread.assignee_id:
+                    thread.epoch += 1
                 thread.assignee_id = wanted
             if "priority" in given and patch.priority is not None:
                 thread.priority = patch.priority

@@ -31,6 +31,7 @@ from inbox.delivery.rates import CHANNEL, recipient_key
 from inbox.delivery.results import AttemptEnd, Requeued, Standing
 from inbox.kernel.database import CONTENDED, Contended, Database, DatabaseUnavailable, UnitOfWork
 from inbox.messages import reconciliation
+from inbox.messages import repository as message_rows
 from inbox.messages.statuses import StatusChange, advance, refresh_messages, stored_fault
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Recorder:
         threads = {
             thread.id: thread
             for thread in await thread_rows.lock_many(
-                unit, workspace_id, [], await results.conversations_of(unit, workspace_id, ids)
+                unit, workspace_id, [], await message_rows.conversations_of_deliveries(unit, workspace_id, ids)
             )
         }
         standings = await results.standings(unit, workspace_id, ids)

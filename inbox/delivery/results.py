@@ -42,14 +42,6 @@ class Requeued:
     counts: bool
 
 
-async def conversations_of(unit: UnitOfWork, workspace_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
-    """Not locked yet: threads may be joined until the caller has locked these and looked again."""
-    found = await unit.fetch(
-        "SELECT DISTINCT conversation_id FROM deliveries WHERE workspace_id = $1 AND id = ANY($2)", workspace_id, ids
-    )
-    return sorted(row[0] for row in found)
-
-
 async def standings(unit: UnitOfWork, workspace_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Standing]:
     found = await unit.fetch(
         """

@@ -44,9 +44,7 @@ class Signals:
 
     async def read(self, caller: Principal, conversation_id: UUID) -> None:
         """Tell the provider that the conversation was read up to its last inbound message."""
-        channel, peer, last = await self._route(caller, conversation_id)
-        if channel.adapter.capabilities.mark_read and last is not None:
-            self._supervisor.background(self._read(channel, peer, last), "mark as read")
+        self._supervisor.background(self._read(caller, conversation_id), "mark as read")
 
     async def typing(self, caller: Principal, conversation_id: UUID) -> None:
         """Show the customer that we type; again only when the last sign has faded."""
@@ -71,9 +69,12 @@ class Signals:
             last = await message_rows.last_inbound_id(unit, caller.workspace_id, conversation_id)
         return await self._directory.get(caller.workspace_id, thread.channel_id), peer, last
 
-    async def _read(self, channel: Channel, peer: tuple[Address, ...], external_id: str) -> None:
+    async def _read(self, caller: Principal, conversation_id: UUID) -> None:
+        channel, peer, last = await self._route(caller, conversation_id)
+        if not channel.adapter.capabilities.mark_read or last is None:
+            return
         try:
-            await channel.adapter.mark_read(self._http, channel.account, peer, external_id)
+            await channel.adapter.mark_read(self._http, channel.account, peer, last)
         except (ChannelError, HttpError) as error:
             log.info("mark as read was not taken: %s", error, extra={"channel": str(channel.id)})
 

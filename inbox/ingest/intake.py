@@ -15,8 +15,8 @@ from inbox.kernel.database import Database, DatabaseUnavailable
 log = logging.getLogger(__name__)
 
 MOST_PER_BATCH = 256
-MOST_WAITING = 50_000
-"""Beyond this, accepted bodies wait in the table alone, and are taken over when their lease has run out."""
+MOST_WAITING_BYTES = 256 * 1024 * 1024
+"""Beyond this in memory, accepted bodies wait in the table alone, and are taken over when their lease has run out."""
 
 
 class Intake:
@@ -33,14 +33,15 @@ class Intake:
         self._lease_seconds = lease_seconds
         self._poll_seconds = poll_seconds
         self._queue: list[RawDelivery] = []
+        self._bytes = 0
         self._wake = asyncio.Event()
         self._stopping = False
         self._renewed_at = time.monotonic()
         self._looked_at = time.monotonic()
 
     def accepted(self, bodies: Sequence[RawDelivery]) -> None:
-        if len(self._queue) < MOST_WAITING:
-            self._queue.extend(bodies)
+        if self._bytes < MOST_WAITING_BYTES:
+            self._hold(bodies)
         self._wake.set()
 
     @property
@@ -62,6 +63,10 @@ class Intake:
                     return
                 await asyncio.sleep(0.5)
 
+    def _hold(self, bodies: Sequence[RawDelivery]) -> None:
+        self._queue.extend(bodies)
+        self._bytes += sum(len(raw.body) for raw in bodies)
+
     async def _step(self) -> None:
         if self._queue:
             await self._renew()
@@ -73,6 +78,7 @@ class Intake:
             except Exception:
                 log.exception("a batch failed; its %d webhooks stay pending for another try", len(batch))
             del self._queue[: len(batch)]
+            self._bytes -= sum(len(raw.body) for raw in batch)
         else:
             await self._wait()
         if time.monotonic() - self._looked_at >= self._poll_seconds and not self._stopping:
@@ -103,7 +109,7 @@ class Intake:
         if left:
             log.info("taking over %d webhooks that another process left", len(left))
             here = {raw.id for raw in self._queue}
-            self._queue.extend(raw for raw in left if raw.id not in here)
+            self._hold([raw for raw in left if raw.id not in here])
         async with self._database.transaction() as unit:
             due = await rows.take_retries(unit, limit=MOST_PER_BATCH)
         if due:

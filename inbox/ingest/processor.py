@@ -19,6 +19,7 @@ from inbox.ingest import repository as rows
 from inbox.ingest.metrics import IngestMetrics
 from inbox.ingest.repository import Quarantined, RawDelivery
 from inbox.kernel.database import CONTENDED, GONE, Database, DatabaseUnavailable, UnitOfWork
+from inbox.messages.joining import SendsInTheAir
 from inbox.messages.receiving import Item, Receiver, TargetUnknown
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,8 @@ class Processor:
                     raise
                 except TargetUnknown:
                     failed.append(Quarantined(raw, one.index, "target_unknown", retry_in=_retry_in(raw)))
+                except SendsInTheAir:
+                    failed.append(Quarantined(raw, one.index, "busy", retry_in=_retry_in(raw)))
                 except Exception as error:
                     log.exception("an item of a webhook could not be stored", extra={"raw_id": str(raw.id)})
                     failed.append(Quarantined(raw, one.index, "unstorable", type(error).__name__))

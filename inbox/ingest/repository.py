@@ -25,7 +25,7 @@ class RawDelivery:
     retries: int = 0
 
 
-Reason = Literal["unparsable", "unstorable", "target_unknown", "unknown_account", "unending"]
+Reason = Literal["unparsable", "unstorable", "target_unknown", "busy", "unknown_account", "unending"]
 
 
 @dataclass(frozen=True, slots=True)

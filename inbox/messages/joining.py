@@ -11,7 +11,11 @@ from inbox.conversations import repository as thread_rows
 from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, touch
 from inbox.kernel.database import UnitOfWork
-from inbox.messages import repository as rows
+from inbox.messages import merging as rows
+
+
+class SendsInTheAir(Exception):
+    """Both threads have a request at the provider now: worth another try when they are back."""
 
 
 class ThreadJoiner:
@@ -38,6 +42,8 @@ class ThreadJoiner:
                 unit.record(thread_events.updated(workspace_id, await self._conversations.view(workspace_id, moved)))
 
     async def _pour(self, unit: UnitOfWork, workspace_id: UUID, source: Thread, target: Thread) -> None:
+        if await rows.both_in_the_air(unit, workspace_id, source.id, target.id):
+            raise SendsInTheAir("both threads are sending")
         numbers = await rows.move_thread(unit, workspace_id, source.id, target.id)
         target.last_number, target.last_inbound_number = numbers
         target.inbound_count += source.inbound_count

@@ -9,7 +9,7 @@ Order of locks: addresses, identities, conversations, messages, and the log's co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -104,7 +104,7 @@ class Receiver:
         batch = _Batch(unit, workspace_id, items)
         await self._resolve(batch)
         batch.known = await rows.find_external(unit, workspace_id, _external_ids(items))
-        await self._lock(batch)
+        await self._lock(batch, await rows.conversations_of_deliveries(unit, workspace_id, _correlations(batch)))
         for index, item in enumerate(items):
             if isinstance(item.inbound, MessageReceived):
                 await self._message(batch, index, item, item.inbound)
@@ -134,9 +134,10 @@ class Receiver:
         asked = [(channel, identity_id) for identity_id, channel in nameless.items()]
         await self._profiles.ask(batch.unit, batch.workspace_id, asked)
 
-    async def _lock(self, batch: _Batch) -> None:
+    async def _lock(self, batch: _Batch, reconciled: Collection[UUID]) -> None:
+        """``reconciled``: conversations whose sends may be recognised by what we sent along."""
         wanted: dict[tuple[UUID, UUID], UUID] = {}
-        ids: set[UUID] = set()
+        ids: set[UUID] = set(reconciled)
         read: set[tuple[UUID, UUID]] = set()
         for index, item in enumerate(batch.items):
             inbound, person = item.inbound, batch.people.get(index)
@@ -276,6 +277,17 @@ def _sighting(item: Item) -> Sighting | None:
             return Sighting(item.channel.kind, Person(addresses=(*old, *new)), creates=False)
         case _:
             return None
+
+
+def _correlations(batch: _Batch) -> list[UUID]:
+    """Deliveries that receipts name by the value we sent along, under an id of the provider that nobody knows yet."""
+    return [
+        correlation
+        for item in batch.items
+        if isinstance(item.inbound, StatusReported)
+        and (item.channel.id, item.inbound.external_id) not in batch.known
+        and (correlation := reconciliation.delivery_of(item.inbound.correlation)) is not None
+    ]
 
 
 def _external_ids(items: Sequence[Item]) -> list[tuple[UUID, str]]:

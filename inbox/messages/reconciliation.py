@@ -65,7 +65,7 @@ async def recognise_echo(unit: UnitOfWork, workspace_id: UUID, thread: Thread, e
     assert echo.echo is not None
     if await find_external(unit, workspace_id, [(thread.channel_id, echo.external_id)]):
         raise Contended("the send of this echo was recorded meanwhile")
-    correlation = _uuid(echo.echo.correlation)
+    correlation = delivery_of(echo.echo.correlation)
     if correlation is not None:
         delivery_id = await unit.fetchval(
             f"""SELECT id FROM deliveries WHERE workspace_id = $1 AND id = $2 AND conversation_id = $3
@@ -166,7 +166,7 @@ IN_THE_AIR = "AND state IN ('sending', 'uncertain')"
 
 
 async def _claim(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, receipt: StatusReported) -> UUID | None:
-    correlation = _uuid(receipt.correlation)
+    correlation = delivery_of(receipt.correlation)
     if correlation is None:
         return None
     found: UUID | None = await unit.fetchval(
@@ -200,7 +200,8 @@ async def _park(unit: UnitOfWork, workspace_id: UUID, receipts: Sequence[tuple[U
     )
 
 
-def _uuid(text: str | None) -> UUID | None:
+def delivery_of(text: str | None) -> UUID | None:
+    """The delivery that a correlation names; ``None`` for what is none of ours."""
     try:
         return None if text is None else UUID(text)
     except ValueError:

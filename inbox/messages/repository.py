@@ -75,6 +75,18 @@ async def find_external(
     return {(row[0], row[1]): ExternalRef(*row) for row in found}
 
 
+async def conversations_of_deliveries(unit: UnitOfWork, workspace_id: UUID, delivery_ids: Sequence[UUID]) -> list[UUID]:
+    """The conversations of those of these deliveries that exist in this workspace."""
+    if not delivery_ids:
+        return []
+    found = await unit.fetch(
+        "SELECT DISTINCT conversation_id FROM deliveries WHERE workspace_id = $1 AND id = ANY($2)",
+        workspace_id,
+        delivery_ids,
+    )
+    return [row[0] for row in found]
+
+
 async def insert_many(unit: UnitOfWork, workspace_id: UUID, new: Sequence[NewMessage]) -> int:
     """How many were inserted; fewer than given when another transaction stored the same external id meanwhile."""
     inserted = await unit.execute(
@@ -327,41 +339,6 @@ async def keep_unsupported(unit: UnitOfWork, workspace_id: UUID, channel_id: UUI
         what,
         data,
     )
-
-
-async def move_thread(unit: UnitOfWork, workspace_id: UUID, source: UUID, target: UUID) -> tuple[int, int]:
-    """Append the messages and deliveries of one conversation to another, renumbered by acceptance in all.
-
-    Returns the last number of the target, and the last one of an inbound message.
-    """
-    await unit.execute(
-        """UPDATE messages SET number = -number WHERE workspace_id = $1 AND conversation_id = ANY($2)""",
-        workspace_id,
-        [source, target],
-    )
-    last = await unit.fetchrow(
-        """
-        WITH renumbered AS (
-            SELECT id, row_number() OVER (ORDER BY created_at, id) AS number FROM messages
-            WHERE workspace_id = $1 AND conversation_id = ANY($2)
-        ), moved AS (
-            UPDATE messages m SET conversation_id = $3, number = r.number FROM renumbered r
-            WHERE m.workspace_id = $1 AND m.id = r.id RETURNING r.number, m.direction
-        )
-        SELECT coalesce(max(number), 0), coalesce(max(number) FILTER (WHERE direction = 'in'), 0) FROM moved
-        """,
-        workspace_id,
-        [source, target],
-        target,
-    )
-    await unit.execute(
-        "UPDATE deliveries SET conversation_id = $3 WHERE workspace_id = $1 AND conversation_id = $2",
-        workspace_id,
-        source,
-        target,
-    )
-    assert last is not None
-    return last[0], last[1]
 
 
 COLUMNS = """m.id, m.conversation_id, m.channel_id, m.number, m.direction, m.author_kind, m.author_id, m.author_name,

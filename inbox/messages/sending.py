@@ -122,7 +122,10 @@ class Sending:
         now = datetime.now(UTC)
         message_id = new_id()
         number = note_message(thread, direction="out", preview=outgoing_preview(parts), at=now)
-        if caller.role != "bot":
+        if caller.role == "bot":
+            lease = thread.epoch
+        else:
+            lease = None
             thread.epoch += 1
         inserted = await insert_outgoing(
             unit,
@@ -139,7 +142,7 @@ class Sending:
         )
         await self._files.attach(unit, caller.workspace_id, files.keys(), message_id, channel.id)
         deliveries = [
-            NewDelivery(new_id(), message_id, ordinal, piece, order.purpose, _lease(caller, order))
+            NewDelivery(new_id(), message_id, ordinal, piece, order.purpose, lease)
             for ordinal, piece in enumerate(pieces)
         ]
         await insert_deliveries(unit, caller.workspace_id, thread, deliveries, at=now)
@@ -242,10 +245,6 @@ def _shown(part: OutboundPart, files: Mapping[UUID, MediaView]) -> object:
     if isinstance(part, OutboundMedia) and part.media_id is not None:
         return {**asdict(part), "media": files[UUID(part.media_id)]}
     return part
-
-
-def _lease(caller: Principal, order: SendIn) -> int | None:
-    return order.epoch if caller.role == "bot" else None
 
 
 def _fingerprint(conversation_id: UUID, order: SendIn) -> bytes:

@@ -23,6 +23,7 @@ from builders import (
 )
 
 from inbox.connections.directory import Channel
+from inbox.conversations import repository as thread_rows
 from inbox.ingest.repository import RawDelivery, accept
 from inbox.kernel.ids import new_id
 from inbox.messages import receiving
@@ -340,3 +341,92 @@ async def test_a_stranger_without_a_name_is_asked_for_once(node: Node) -> None:
     jobs = await node.fetch("SELECT queue, payload->>'identity_id' FROM jobs")
     assert [row[0] for row in jobs] == ["profile.fetch"]
     assert UUID(jobs[0][1]) == await node.fetchval("SELECT id FROM identities WHERE provider = 'messenger'")
+
+
+def by_user(user_id: str, external_id: str, phone: str | None = None) -> bytes:
+    """A text of somebody whom WhatsApp names by the business-scoped id, and by phone if given."""
+    message = {"from_user_id": user_id, "id": external_id, "timestamp": "1790000000", "type": "text"}
+    message |= {"text": {"body": external_id}} | ({"from": phone} if phone else {})  # type: ignore[dict-item]
+    contact = {"profile": {"name": "Ann"}, "user_id": user_id} | ({"wa_id": phone} if phone else {})
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": {"phone_number_id": "111"},
+        "contacts": [contact],
+        "messages": [message],
+    }
+    entry = {"id": "WABA", "changes": [{"field": "messages", "value": value}]}
+    return orjson.dumps({"object": "whatsapp_business_account", "entry": [entry]})
+
+
+BSUID = "US.13491208655302741918"
+
+
+async def make_agent(line: Line) -> UUID:
+    agent_id = new_id()
+    async with line.node.database.session() as connection:
+        await connection.execute(
+            "INSERT INTO agents (workspace_id, id, name, role) VALUES ($1, $2, 'Agent', 'agent')",
+            line.workspace_id,
+            agent_id,
+        )
+    return agent_id
+
+
+async def test_a_join_leaves_nobodys_unread_messages_read(line: Line) -> None:
+    await line.feed(whatsapp_body("111", whatsapp_text("15551230001", "phone.1", "read")))
+    await line.feed(by_user(BSUID, "user.1"))
+    await line.feed(whatsapp_body("111", whatsapp_text("15551230001", "phone.2", "read as well")))
+    agent_id = await make_agent(line)
+    (phone_thread,) = await line.node.fetch("SELECT conversation_id FROM messages WHERE external_id = 'phone.1'")
+    async with line.node.database.transaction() as unit:
+        await thread_rows.set_reading_position(unit, line.workspace_id, phone_thread[0], agent_id, 2)
+
+    await line.feed(by_user(BSUID, "both.1", "15551230001"))
+    (conversation,) = await line.node.fetch("SELECT id FROM conversations")
+    async with line.node.database.transaction() as unit:
+        unread = await thread_rows.unread(unit, line.workspace_id, agent_id, [conversation[0]])
+    # phone.1 was read; user.1 was not, so everything from there on counts, once.
+    assert await line.node.fetchval("SELECT number FROM reading_positions") == 1
+    assert unread == {conversation[0]: 3}
+
+
+async def test_a_join_waits_for_requests_that_are_in_the_air_in_both_threads(line: Line) -> None:
+    await line.feed(whatsapp_body("111", whatsapp_text("15551230001", "phone.1", "one")), by_user(BSUID, "user.1"))
+    async with line.node.database.session() as connection:
+        await connection.execute(
+            """
+            INSERT INTO messages (workspace_id, id, conversation_id, channel_id, number, direction, author_kind, status,
+                occurred_at)
+            SELECT workspace_id, gen_random_uuid(), id, channel_id, 2, 'out', 'agent', 'sending', now()
+            FROM conversations
+            """
+        )
+        await connection.execute(
+            """
+            INSERT INTO deliveries (workspace_id, id, message_id, conversation_id, channel_id, ordinal, state, due_at,
+                sending_since)
+            SELECT workspace_id, gen_random_uuid(), id, conversation_id, channel_id, 0, 'sending', now(), now()
+            FROM messages WHERE direction = 'out'
+            """
+        )
+    both = by_user(BSUID, "both.1", "15551230001")
+    await line.feed(both)
+    assert await line.node.fetchval("SELECT reason FROM quarantine WHERE retry_at IS NOT NULL") == "busy"
+
+    async with line.node.database.session() as connection:
+        await connection.execute("UPDATE deliveries SET state = 'sent'")
+    raw = await line.node.fetch(
+        "SELECT r.id, r.received_at, r.app_id, r.body FROM raw_deliveries r JOIN quarantine q ON q.raw_id = r.id"
+    )
+    await line.node.processor.process([RawDelivery(*raw[0])], replay=True)
+    assert await line.node.fetchval("SELECT count(*) FROM conversations") == 1
+    assert await line.node.fetchval("SELECT count(*) FROM quarantine WHERE released_at IS NULL") == 0
+
+
+async def test_notices_of_an_account_go_to_its_own_workspace_only(line: Line) -> None:
+    """The options of a channel are its owner's free words: on a shared app they must not draw others' notices."""
+    shared = await make_app(line.node, None, "meta")
+    await make_channel(line.node, line.workspace_id, shared, "whatsapp", "999", options={"waba_id": "THEIRS"})
+    assert await line.node.directory.find_account(shared, "THEIRS") is None
+    own = await make_channel(line.node, line.workspace_id, line.app_id, "whatsapp", "888", options={"waba_id": "OURS"})
+    assert await line.node.directory.find_account(line.app_id, "OURS") == own
