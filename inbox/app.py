@@ -34,6 +34,7 @@ from inbox.kernel.web import RequestBoundary, build_routes, exception_handlers
 from inbox.media.routes import MediaRoutes
 from inbox.media.serving import PATH as MEDIA_PATH
 from inbox.messages import events as message_events
+from inbox.messages.notices import NoticeRoutes
 from inbox.messages.routes import MessageRoutes
 from inbox.realtime.routes import StreamRoutes, stream_routes
 from inbox.runtime import Runtime
@@ -126,6 +127,7 @@ def route_groups(runtime: Runtime) -> list[object]:
         ContactRoutes(runtime.contacts),
         ConversationRoutes(runtime.conversations, runtime.signals.read),
         MessageRoutes(runtime.messages, runtime.sending),
+        NoticeRoutes(runtime.database),
         MediaRoutes(runtime.media.service),
         DeliveryRoutes(runtime.delivery.service, runtime.signals),
         QuarantineRoutes(runtime.replay),

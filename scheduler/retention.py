@@ -38,6 +38,7 @@ class Stale:
 STALE: Final = (
     Stale("tickets", "expires_at < now()"),
     Stale("login_throttle", "updated_at < now() - interval '1 day'"),
+    Stale("unsupported_events", "created_at < now() - interval '30 days'"),
     Stale("parked_receipts", "parked_at < now() - interval '30 days'"),
     Stale("quarantine", "released_at < now() - interval '30 days'"),
     Stale("tokens", "kind = 'session' AND least(expires_at, revoked_at) < now() - interval '7 days'"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from channels.capabilities import WindowRule
+
 
 def window_expiry(hours: int | None, opened_at: datetime | None, closed_at: datetime | None) -> datetime | None:
     """When the window ends or ended. ``None``: this channel has no window, or it was never open.
@@ -17,8 +19,17 @@ def window_expiry(hours: int | None, opened_at: datetime | None, closed_at: date
     return opened_at + timedelta(hours=hours)
 
 
-def window_is_open(hours: int | None, opened_at: datetime | None, closed_at: datetime | None, now: datetime) -> bool:
-    if hours is None:
-        return True
-    expiry = window_expiry(hours, opened_at, closed_at)
-    return expiry is not None and now < expiry
+def sending_until(
+    rule: WindowRule, purpose: str, opened_at: datetime | None, closed_at: datetime | None
+) -> datetime | None:
+    """Until when free messages of this purpose may go out; ``None``: the window was never open.
+
+    ``human_agent`` has longer hours on some channels, and what the provider refused within the ordinary hours says
+    nothing about them.
+    """
+    if purpose != "human_agent" or rule.human_agent_hours is None:
+        return window_expiry(rule.hours, opened_at, closed_at)
+    ordinary = window_expiry(rule.hours, opened_at, None)
+    if closed_at is not None and ordinary is not None and closed_at < ordinary:
+        closed_at = None
+    return window_expiry(rule.human_agent_hours, opened_at, closed_at)

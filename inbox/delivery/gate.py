@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 from channels.capabilities import WindowRule
-from inbox.conversations.window import window_expiry, window_is_open
+from inbox.conversations.window import sending_until
 
 BULK_PRIORITY: Final = 1
 """Deliveries of this priority or a higher number are bulk, whatever their purpose; replies have 0."""
@@ -126,14 +126,8 @@ def window_closed(facts: Facts) -> Refused | None:
     rule = facts.window
     if rule is None or (facts.template and rule.templates_outside):
         return None
-    hours, closed_at = rule.hours, facts.window_closed_at
-    if facts.purpose == "human_agent" and rule.human_agent_hours is not None:
-        # What the provider refused within the ordinary hours says nothing about the longer ones.
-        ordinary_end = window_expiry(rule.hours, facts.window_opened_at, None)
-        if closed_at is not None and ordinary_end is not None and closed_at < ordinary_end:
-            closed_at = None
-        hours = rule.human_agent_hours
-    if window_is_open(hours, facts.window_opened_at, closed_at, facts.now):
+    until = sending_until(rule, facts.purpose, facts.window_opened_at, facts.window_closed_at)
+    if until is not None and facts.now < until:
         return None
     return Refused("window_closed", "Not sent: the messaging window is closed; the customer has to write first.")
 

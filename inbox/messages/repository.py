@@ -299,6 +299,17 @@ async def conversations_of(unit: UnitOfWork, workspace_id: UUID, message_ids: Se
     return [row[0] for row in found]
 
 
+async def notices(unit: UnitOfWork, workspace_id: UUID, *, after: UUID | None, limit: int) -> list[asyncpg.Record]:
+    """Kept events that are no messages: id, channel, what, data, since; newest first, below ``after``."""
+    return await unit.fetch(
+        """SELECT id, channel_id, what, data, created_at FROM unsupported_events
+           WHERE workspace_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3""",
+        workspace_id,
+        after,
+        limit,
+    )
+
+
 async def show_media(
     unit: UnitOfWork, workspace_id: UUID, message_ids: Sequence[UUID], views: Sequence[MediaView]
 ) -> list[MessageView]:

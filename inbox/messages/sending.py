@@ -22,7 +22,7 @@ from inbox.connections.directory import Channel, Directory
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, note_message
-from inbox.conversations.window import window_expiry
+from inbox.conversations.window import sending_until
 from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.encoding import encode
 from inbox.kernel.errors import Conflict, InboxError, Invalid
@@ -209,10 +209,8 @@ class Sending:
         window = channel.adapter.capabilities.window
         if window is None or all(isinstance(part, OutboundTemplate) for part in parts):
             return
-        hours = window.hours
-        if order.purpose == "human_agent" and window.human_agent_hours is not None and caller.role != "bot":
-            hours = window.human_agent_hours
-        expires_at = window_expiry(hours, thread.window_opened_at, thread.window_closed_at)
+        purpose = "reply" if caller.role == "bot" else order.purpose
+        expires_at = sending_until(window, purpose, thread.window_opened_at, thread.window_closed_at)
         if expires_at is None or expires_at <= datetime.now(UTC):
             raise ComposerRefused(
                 "the messaging window is closed: the customer has to write first, or send a template"
