@@ -163,7 +163,9 @@ class TokenIn(BaseModel):
     scopes: list[Permission] = Field(
         default_factory=list, max_length=32, description="Only these permissions; empty: all that the role allows."
     )
-    expires_at: AwareDatetime | None = Field(default=None, description="Left out: valid until it is revoked.")
+    expires_at: AwareDatetime | None = Field(
+        default=None, description="At most ten years ahead; left out: valid until it is revoked."
+    )
 
 
 @dataclass(frozen=True, slots=True)

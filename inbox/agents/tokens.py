@@ -5,6 +5,8 @@ A token never gives more than its maker's: a caller with scopes hands out some o
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from inbox.agents import credentials
@@ -21,6 +23,8 @@ from inbox.kernel.secrets import new_token, token_digest
 
 API_PREFIX = "ibx_api_"
 TICKET_PREFIX = "ibx_ticket_"
+LONGEST_LIFE: Final = timedelta(days=3653)
+"""Ten years; whoever wants more leaves the end out. Far beyond lie instants that UTC cannot name."""
 
 
 class TokenUnknown(NotFound):
@@ -41,8 +45,12 @@ class Tokens:
         """For the caller, or for a bot (``agents.write``). Raises ``Invalid``, ``Forbidden``."""
         if caller.scopes and not (fields.scopes and caller.scopes.issuperset(fields.scopes)):
             raise Forbidden("a token with scopes can only make tokens with some of these scopes")
-        if fields.expires_at is not None and fields.expires_at <= self._clock.now():
-            raise Invalid.at("/body/expires_at", "this is in the past", "past")
+        if fields.expires_at is not None:
+            now = self._clock.now()
+            if fields.expires_at <= now:
+                raise Invalid.at("/body/expires_at", "this is in the past", "past")
+            if fields.expires_at > now + LONGEST_LIFE:
+                raise Invalid.at("/body/expires_at", "this is more than ten years ahead", "too_far_ahead")
         agent_id = fields.agent_id or caller.agent_id
         if agent_id != caller.agent_id:
             caller.require("agents.write")

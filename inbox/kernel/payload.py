@@ -1,12 +1,14 @@
 """What a client sent: read within a limit, and refused with a pointer when it cannot be stored.
 
 JSON can say more than PostgreSQL and JSON's own readers can hold: NUL in text, NaN, infinities, integers beyond
-64 bits. All of it is a 422 here, so that nothing deeper ever fails on a value. Faults never repeat the value.
+64 bits; a cursor can name instants that UTC cannot. All of it is a 422 here, so that nothing deeper ever fails on a
+value. Faults never repeat the value.
 """
 
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
@@ -67,7 +69,17 @@ def value_fault(where: str, value: object) -> Fault | None:
         return None if math.isfinite(value) else Fault(where, "a number must be finite", "finite_number")
     if isinstance(value, int) and not SMALLEST <= value <= LARGEST:
         return Fault(where, "an integer must fit 64 bits", "integer_range")
+    if isinstance(value, datetime) and not _in_utc(value):
+        return Fault(where, "an instant must lie in the years 1 to 9999 of UTC", "datetime_range")
     return None
+
+
+def _in_utc(moment: datetime) -> bool:
+    try:
+        moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        return False
+    return True
 
 
 def json_faults(raw: bytes) -> list[Fault]:

@@ -280,6 +280,9 @@ class TestTokens:
             ({"name": "x", "agent_id": str(uuid4())}, ["/body/agent_id"]),
             ({"name": "x", "expires_at": "2020-01-01T00:00:00Z"}, ["/body/expires_at"]),
             ({"name": "x", "expires_at": "2030-01-01T00:00:00"}, ["/body/expires_at"]),
+            ({"name": "x", "expires_at": "9999-12-31T23:59:59-01:00"}, ["/body/expires_at"]),
+            ({"name": "x", "expires_at": "0001-01-01T00:00:00+01:00"}, ["/body/expires_at"]),
+            ({"name": "x", "expires_at": "2050-01-01T00:00:00Z"}, ["/body/expires_at"]),
         ],
     )
     async def test_refuses(self, node: Node, body: Json, expected: list[str]) -> None:

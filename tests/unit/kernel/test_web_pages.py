@@ -57,6 +57,12 @@ def test_any_other_word_is_refused(cursor: str) -> None:
     assert [(fault.pointer, fault.code) for fault in refused.value.faults] == [("/query/after", "cursor")]
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"])
+def test_an_instant_that_utc_cannot_name_is_refused(moment: str) -> None:
+    with pytest.raises(Invalid):
+        decode_cursor(encode_cursor(moment), tuple[datetime])
+
+
 def test_its_own_word_is_taken() -> None:
     assert decode_cursor(urlsafe_b64encode(b'["a",2]').decode(), tuple[str, int]) == ("a", 2)
 
