@@ -20,7 +20,7 @@ JITTER: Final = 0.2
 PAUSE: Final = 30.0
 """Seconds that a throttled bucket rests where the provider names no time."""
 PAUSE_FOR_GOOD: Final = 60.0
-"""The same after a refusal that a wait does not cure (a dead token): the bucket only keeps the crowd away."""
+"""The same after a refusal that a wait does not cure (a locked account): the bucket only keeps the crowd away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ def _again_or_never(fault: Fault, tries: int, now: datetime, deadline: datetime)
 
 
 def _pause(fault: Fault, now: datetime) -> Pause | None:
-    if fault.pauses is None:
+    # A dead token stops the channel by its health, at the gate, and a new token starts it again at once.
+    if fault.pauses is None or fault.reauthorise:
         return None
     seconds = fault.retry_after
     if seconds is None:

@@ -285,21 +285,23 @@ async def test_an_opt_out_stops_bulk_but_no_replies(world: World) -> None:
     assert await world.status(reply) == "sent"
 
 
-async def test_a_dead_token_marks_the_channel_and_keeps_the_others_from_trying(world: World) -> None:
+async def test_a_dead_token_marks_the_channel_and_stops_the_others_until_it_is_repaired(world: World) -> None:
     world.adapter.script = [Fault("token_invalid", "Expired.", pauses="channel", reauthorise=True)]
     first = await world.queue(await world.conversation(), "first")
     await world.run_until_idle(world.dispatcher(most=1))
-    await world.queue(await world.conversation(), "second")
+    second = await world.queue(await world.conversation(), "second")
 
-    async with world.running():
-        await asyncio.sleep(0.2)
+    await world.run_until_idle()
     assert world.adapter.words == ["first"]
     assert await world.status(first) == "failed"
     assert world.health == [(world.channel.id, "reauthorise", "Expired.")]
+    assert (await world.fault(second))["code"] == "channel_unauthorised"
+
     async with world.node.database.session() as connection:
-        await connection.execute("UPDATE rate_buckets SET paused_until = now()")
+        await connection.execute("UPDATE channels SET health = 'ok'")
+    await world.queue(await world.conversation(), "third")
     await world.run_until_idle()
-    assert world.adapter.words == ["first"]
+    assert world.adapter.words == ["first", "third"]
 
 
 @pytest.mark.usefixtures("no_back_off")

@@ -66,12 +66,13 @@ def test_nothing_is_put_off_beyond_its_deadline(fault: Fault) -> None:
 
 
 def test_a_pause_outlives_the_fate_of_its_message() -> None:
-    dead = follow(
-        Refusal(Fault("token_invalid", "Expired.", pauses="channel", reauthorise=True)),
-        tries=1,
-        now=NOW,
-        deadline=DEADLINE,
-    )
-    assert dead.state == "failed"
-    assert dead.pause is not None
-    assert dead.pause.until > NOW
+    locked = follow(Refusal(Fault("policy", "Locked.", pauses="channel")), tries=1, now=NOW, deadline=DEADLINE)
+    assert locked.state == "failed"
+    assert locked.pause is not None
+    assert locked.pause.until > NOW
+
+
+def test_a_dead_token_pauses_nothing_for_its_repair_must_count_at_once() -> None:
+    token = Fault("token_invalid", "Expired.", pauses="channel", reauthorise=True)
+    dead = follow(Refusal(token), tries=1, now=NOW, deadline=DEADLINE)
+    assert (dead.state, dead.pause) == ("failed", None)
