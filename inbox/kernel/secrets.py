@@ -100,7 +100,7 @@ class SecretBox:
             if not _KEY_ID.fullmatch(key_id):
                 raise BadKey("a key id has 1 to 64 letters, digits, dots, dashes or underscores")
             if len(key) != KEY_BYTES:
-                raise BadKey(f"key {key_id} has not {KEY_BYTES} bytes")
+                raise BadKey(f"a key has not {KEY_BYTES} bytes")
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._roots = {
             key_id: hmac.digest(key, b"root of derived keys", hashlib.sha256) for key_id, key in keys.items()
