@@ -2,6 +2,9 @@
 
 Each failure raises a level that sinks steadily; at the limit nothing is tried until it has sunk by one. An attempt is
 counted before the password is looked at and taken back when it was right, so guesses sent at once cannot slip by.
+
+The strict limit is for an e-mail from one client address: whoever guesses elsewhere does not lock the right person out.
+The e-mail alone has a loose one, against guesses from many addresses.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ class Allowance:
         return self.failures / self.seconds
 
 
-PER_EMAIL = Allowance(10, 15 * 60)
+PER_EMAIL_THERE = Allowance(10, 15 * 60)
+"""Of one e-mail from one client address."""
+PER_EMAIL = Allowance(100, 15 * 60)
 PER_ADDRESS = Allowance(60, 15 * 60)
 
 
@@ -36,9 +41,15 @@ class TooManyLogIns(TooManyRequests):
 
 class LogInThrottle:
     def __init__(
-        self, database: Database, *, per_email: Allowance = PER_EMAIL, per_address: Allowance = PER_ADDRESS
+        self,
+        database: Database,
+        *,
+        per_email_there: Allowance = PER_EMAIL_THERE,
+        per_email: Allowance = PER_EMAIL,
+        per_address: Allowance = PER_ADDRESS,
     ) -> None:
         self._database = database
+        self._per_email_there = per_email_there
         self._per_email = per_email
         self._per_address = per_address
 
@@ -47,6 +58,7 @@ class LogInThrottle:
         async with self._database.transaction() as unit:
             for key, allowance in (
                 (_address_key(address), self._per_address),
+                (_there_key(email, address), self._per_email_there),
                 (_email_key(email), self._per_email),
             ):
                 level = await rows.raise_level(unit, key, most=allowance.failures, per_second=allowance.per_second)
@@ -57,11 +69,16 @@ class LogInThrottle:
     async def succeeded(self, email: str, address: str) -> None:
         async with self._database.transaction() as unit:
             await rows.lower_level(unit, _address_key(address))
-            await rows.forget_level(unit, _email_key(email))
+            await rows.forget_level(unit, _there_key(email, address))
+            await rows.lower_level(unit, _email_key(email))  # the guesses of others still count
 
 
 def _address_key(address: str) -> str:
     return f"address:{address}"
+
+
+def _there_key(email: str, address: str) -> str:
+    return f"{_email_key(email)} {_address_key(address)}"
 
 
 def _email_key(email: str) -> str:

@@ -25,7 +25,7 @@ from inbox.agents.principal import Principal
 from inbox.agents.routes import AgentRoutes, SessionRoutes, TokenRoutes
 from inbox.agents.service import Agents
 from inbox.agents.sessions import Sessions
-from inbox.agents.throttle import PER_ADDRESS, PER_EMAIL, Allowance, LogInThrottle
+from inbox.agents.throttle import PER_ADDRESS, PER_EMAIL, PER_EMAIL_THERE, Allowance, LogInThrottle
 from inbox.agents.tokens import Tickets, Tokens
 from inbox.agents.workspaces import CreatedWorkspace, Workspaces
 from inbox.connections.apps import ProviderApps
@@ -160,6 +160,7 @@ async def serve(
     trust_proxy: bool = False,
     public_url: str | None = None,
     per_email: Allowance = PER_EMAIL,
+    per_email_there: Allowance = PER_EMAIL_THERE,
     per_address: Allowance = PER_ADDRESS,
     ticket_seconds: int = 30,
 ) -> AsyncIterator[Node]:
@@ -170,7 +171,7 @@ async def serve(
         await ensure(connection)
     authentication = Authentication(database, wakeup, clock)
     passwords = Passwords()
-    throttle = LogInThrottle(database, per_email=per_email, per_address=per_address)
+    throttle = LogInThrottle(database, per_email=per_email, per_email_there=per_email_there, per_address=per_address)
     agents = Agents(database, passwords, throttle, authentication.changed)
     workspaces = Workspaces(database, passwords)
     tickets = Tickets(database, seconds=ticket_seconds)

@@ -185,7 +185,7 @@ class TestLogIn:
 
 class TestThrottle:
     async def test_stops_guessing_for_an_e_mail_and_says_how_long(self, database_url: str) -> None:
-        async with serve(database_url, per_email=Allowance(3, 600)) as node:
+        async with serve(database_url, per_email_there=Allowance(3, 600)) as node:
             await node.workspace()
             for _ in range(3):
                 assert code(await attempt(node), 401) == "log_in_refused"
@@ -197,12 +197,38 @@ class TestThrottle:
             await node.log_in("bob@example.com")
 
     async def test_counts_unknown_e_mails_too(self, database_url: str) -> None:
-        async with serve(database_url, per_email=Allowance(1, 600)) as node:
+        async with serve(database_url, per_email_there=Allowance(1, 600)) as node:
             assert (await attempt(node, "nobody@example.com")).status_code == 401
             assert (await attempt(node, "nobody@example.com")).status_code == 429
 
+    async def test_guesses_from_elsewhere_do_not_lock_the_right_person_out(self, database_url: str) -> None:
+        async with serve(database_url, per_email_there=Allowance(2, 600), trust_proxy=True) as node:
+            await node.workspace()
+            guesser, owner = {"X-Forwarded-For": "198.51.100.7"}, {"X-Forwarded-For": "198.51.100.8"}
+            assert [(await attempt(node, **guesser)).status_code for _ in range(3)] == [401, 401, 429]
+            assert (await attempt(node, password=PASSWORD, **owner)).status_code == 201
+            assert (await attempt(node, password=PASSWORD, **guesser)).status_code == 429
+
+    async def test_stops_guesses_for_one_e_mail_from_many_addresses(self, database_url: str) -> None:
+        async with serve(database_url, per_email=Allowance(3, 600), trust_proxy=True) as node:
+            await node.workspace()
+            for number in range(3):
+                assert (await attempt(node, **{"X-Forwarded-For": f"198.51.100.{number}"})).status_code == 401
+            assert (await attempt(node, **{"X-Forwarded-For": "198.51.100.9"})).status_code == 429
+
+    async def test_one_right_password_does_not_clear_the_guesses_of_others(self, database_url: str) -> None:
+        few = Allowance(2, 600)
+        async with serve(database_url, per_email=Allowance(3, 600), per_email_there=few, trust_proxy=True) as node:
+            await node.workspace()
+            guesser, owner = {"X-Forwarded-For": "198.51.100.7"}, {"X-Forwarded-For": "198.51.100.8"}
+            assert [(await attempt(node, **guesser)).status_code for _ in range(2)] == [401, 401]
+            assert (await attempt(node, password=PASSWORD, **owner)).status_code == 201
+            assert (await attempt(node, **guesser)).status_code == 429
+            for number, status in ((1, 401), (2, 429)):
+                assert (await attempt(node, **{"X-Forwarded-For": f"198.51.100.{number}"})).status_code == status
+
     async def test_sinks_with_time_and_a_success_clears_it(self, database_url: str) -> None:
-        async with serve(database_url, per_email=Allowance(3, 600)) as node:
+        async with serve(database_url, per_email_there=Allowance(3, 600)) as node:
             await node.workspace()
             for _ in range(3):
                 await attempt(node)
@@ -235,7 +261,7 @@ class TestThrottle:
 
     async def test_guesses_at_once_on_two_nodes_share_one_allowance(self, database_url: str) -> None:
         few = Allowance(3, 600)
-        async with serve(database_url, per_email=few) as one, serve(database_url, per_email=few) as two:
+        async with serve(database_url, per_email_there=few) as one, serve(database_url, per_email_there=few) as two:
             answers = await asyncio.gather(*(attempt(node) for node in (one, two) * 6))
         assert sorted(answer.status_code for answer in answers) == [401] * 3 + [429] * 9
 
@@ -636,7 +662,7 @@ class TestAgents:
         assert code(await scoped.post("/v1/me/password", body), 403) == "forbidden"
 
     async def test_guessing_the_own_password_is_throttled_apart_from_the_log_in(self, database_url: str) -> None:
-        async with serve(database_url, per_email=Allowance(2, 600)) as node:
+        async with serve(database_url, per_email_there=Allowance(2, 600)) as node:
             admin = await node.admin()
             body = {"current": WRONG, "new": "another password"}
             assert [(await admin.post("/v1/me/password", body)).status_code for _ in range(3)] == [403, 403, 429]
@@ -668,7 +694,7 @@ class TestSecrecy:
 
 
 async def test_the_throttle_counts_nothing_when_it_refuses(database_url: str) -> None:
-    async with serve(database_url, per_email=Allowance(1, 600), per_address=Allowance(5, 600)) as node:
+    async with serve(database_url, per_email_there=Allowance(1, 600), per_address=Allowance(5, 600)) as node:
         await attempt(node)
         for _ in range(3):
             assert code(await attempt(node), 429) == TooManyLogIns.code
