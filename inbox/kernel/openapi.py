@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 description, from the same reading of the signatures that the router runs.
 
-Invariant: every answer an operation can give is listed, those of the router itself (401, 413, 415, 422, 429, 500, 503)
-included, so that a client generated from the description meets no surprise.
+Invariant: every answer an operation can give is listed, those of every operation (401, 403, 413, 415, 422, 429, 500,
+503) included, so that a client generated from the description meets no surprise.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 
 from inbox.kernel.boundary import PROBLEM_JSON
 from inbox.kernel.errors import (
+    Forbidden,
     InboxError,
     Invalid,
     TooLarge,
@@ -249,8 +250,8 @@ def _success(operation: Operation, schema: Json) -> Json:
 
 
 def _possible(operation: Operation, secured: bool) -> list[type[InboxError]]:
-    """The declared errors and those that the router may raise for this operation."""
-    possible: list[type[InboxError]] = [Unauthenticated] if secured else []
+    """The declared errors, those that the router may raise, and a caller without the permission."""
+    possible: list[type[InboxError]] = [Unauthenticated, Forbidden] if secured else []
     possible += operation.declaration.errors
     if operation.body is not None:
         possible += [TooLarge, UnsupportedMediaType]

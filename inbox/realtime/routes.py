@@ -81,7 +81,7 @@ class StreamRoutes:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    @get(EVENTS_PATH, errors=[ResetRequired])
+    @get(EVENTS_PATH, errors=[BadRequest, ResetRequired])
     async def read_events(self, principal: Principal, query: Annotated[EventsQuery, Query()]) -> Raw[EventsPage]:
         """Read events behind a cursor, waiting for the first one.
 

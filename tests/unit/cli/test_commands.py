@@ -167,6 +167,8 @@ def test_openapi_needs_no_database() -> None:
     document = json.loads(result.stdout)
     assert document["openapi"] == "3.1.0"
     assert "/v1/conversations" in document["paths"]
+    # Half a cursor, no permission, a cursor of before.
+    assert {"400", "401", "403", "409"} <= document["paths"]["/v1/events"]["get"]["responses"].keys()
 
 
 # --- other arguments --------------------------------------------------------------------------------------------------

@@ -130,7 +130,8 @@ def test_refusals_are_all_listed() -> None:
     for described in every_operation():
         statuses = described["responses"].keys()
         assert {"422", "429", "500", "503"} <= statuses
-        assert ("401" in statuses) == ("security" in described) == described["operationId"].startswith("note.")
+        assert ("401" in statuses) == ("403" in statuses) == ("security" in described)
+        assert ("401" in statuses) == described["operationId"].startswith("note.")
         assert ({"413", "415"} <= statuses) == ("requestBody" in described)
     change = operation("/v1/notes/{note_id}", "patch")["responses"]
     assert change["404"] == {"$ref": "#/components/responses/not_found"}
