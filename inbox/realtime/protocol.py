@@ -67,7 +67,7 @@ class EncodedEvent:
         self.audience = event.audience
         self._rest = b',"kind":%b,"at":%b,"conversation_id":%b,"data":%b}' % (
             orjson.dumps(event.kind),
-            orjson.dumps(event.created_at),
+            orjson.dumps(event.created_at, option=orjson.OPT_UTC_Z),  # as text, too, what REST answers
             b'"%b"' % str(event.conversation_id).encode() if event.conversation_id else b"null",
             event.payload.encode(),
         )

@@ -76,7 +76,7 @@ def test_an_event_carries_its_position_and_the_one_before() -> None:
         "position": 7,
         "previous": 6,
         "kind": "message.created",
-        "at": "2026-03-02T09:00:00+00:00",
+        "at": "2026-03-02T09:00:00Z",
         "conversation_id": str(CONVERSATION),
         "data": {"text": "hé"},
     }
