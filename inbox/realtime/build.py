@@ -48,13 +48,14 @@ def build_hub(
             workspace_id,
             queue_bytes=pace.queue_bytes,
             on_pending=ticker.flush_soon,
+            on_behind=lambda session, replay: hub.catch_up_again(session, replay),
             ring_events=ring_events,
             ring_bytes=ring_bytes,
         )
 
     tails = Tails(database, event_log, wakeup, make_room=make_room, announcer=announcer, poll_seconds=poll_seconds)
     presence = Presence(clock, expires=pace.heartbeat * BEATS_UNTIL_FORGOTTEN)
-    return Hub(
+    hub = Hub(
         tails,
         CatchUp(History(database, event_log), queue_bytes=pace.queue_bytes, most_behind=most_behind),
         Notices(tails, presence, relay, clock, node=make_id().hex, grace=pace.presence_grace),
@@ -64,3 +65,4 @@ def build_hub(
         clock=clock,
         new_id=make_id,
     )
+    return hub

@@ -73,15 +73,21 @@ class CatchUp:
         log = room.state()
         room.send([session], framed(Resumed(log.epoch, start, log.head)))
         session.replay = Replay(start, session.view)
+        await self.follow(session, tail, log, session.replay)
+
+    async def follow(self, session: Session, tail: Tail, log: LogState, replay: Replay) -> None:
+        """Go on with a replay that began at this state of the log. Ends as ``run`` does."""
+        room = tail.room
         try:
-            await self._replay(session, room, log, session.replay)
+            await self._replay(session, room, log, replay)
         except HoleInLog:
             await tail.refreshed()
             now = room.state()
             reason: ResetReason = "log_rebuilt" if now.epoch != log.epoch else "beyond_retention"
             room.send([session], framed(Reset(now.epoch, now.head, reason)))
         finally:
-            session.replay = None
+            if session.replay is replay:  # a second resume may have begun another
+                session.replay = None
 
     async def _replay(self, session: Session, room: Room, log: LogState, replay: Replay) -> None:
         while True:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -25,8 +26,8 @@ from inbox.realtime.closing import CloseCode
 from inbox.realtime.notices import Notices
 from inbox.realtime.protocol import Filter, Filtered, Hello, Resume, framed
 from inbox.realtime.room import Room
-from inbox.realtime.session import Outlet, Session, View
-from inbox.realtime.tail import Tail, Tails
+from inbox.realtime.session import Outlet, Replay, Session, View
+from inbox.realtime.tail import Tails
 
 TICK_SECONDS: Final = 0.002
 CHECKS_AT_ONCE: Final = 4
@@ -52,7 +53,7 @@ class Pace:
 
 
 class Hub:
-    """``tails`` makes its rooms with ``ticker.flush_soon`` as ``on_pending``; see ``build.py``."""
+    """``tails`` makes its rooms with ``ticker.flush_soon`` and our ``catch_up_again``; see ``build.py``."""
 
     def __init__(
         self,
@@ -148,7 +149,15 @@ class Hub:
         session.room.leave(session)
         session.view = View.of(session.principal, asked.filter)
         tail = self.tails.of(session.principal.workspace_id)
-        session.replaying = self._spawn(self._resume(session, tail, asked), "replay")
+        session.replay = None
+        run = partial(self.catch_up.run, session, tail, asked.epoch, asked.after)
+        session.replaying = self._spawn(self._catch_up(session, run), "replay")
+
+    def catch_up_again(self, session: Session, replay: Replay) -> None:
+        """Bring a live reader back that fell behind in its room."""
+        tail = self.tails.of(session.principal.workspace_id)
+        follow = partial(self.catch_up.follow, session, tail, tail.room.state(), replay)
+        session.replaying = self._spawn(self._catch_up(session, follow), "replay of a burst")
 
     def refilter(self, session: Session, wanted: Filter | None) -> None:
         """Another filter from here on. Before ``resume`` it has no effect: that brings a filter of its own."""
@@ -165,9 +174,9 @@ class Hub:
         else:
             room.send([session], framed(Filtered(0)))
 
-    async def _resume(self, session: Session, tail: Tail, asked: Resume) -> None:
+    async def _catch_up(self, session: Session, replay: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self.catch_up.run(session, tail, asked.epoch, asked.after)
+            await replay()
         except Unavailable:
             session.outlet.hang_up(CloseCode.INTERNAL, "the event log cannot be read now")
         except Exception:

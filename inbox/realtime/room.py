@@ -3,7 +3,8 @@
 Readers with the same view form a lane: they were all sent the same, so every frame and every join of frames is made
 once a lane. A reader enters a lane only when it has everything up to the head (``join``); from then on ``flush`` brings
 it every event that its view shows, in order, and a heartbeat never overtakes an event. A socket that does not keep up
-is closed, never awaited: its cursor is the client's.
+is closed, never awaited: its cursor is the client's. What comes at once is no fault of the reader: behind a burst it
+goes on by replay, which writes as fast as it reads.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from inbox.kernel.eventlog import LogState, StoredEvent
 from inbox.realtime.closing import CloseCode
 from inbox.realtime.protocol import EncodedEvent, Heartbeat, Reset, ResetReason, framed
 from inbox.realtime.sequence import MOST_PARKED, Ring, Sequencer
-from inbox.realtime.session import Session, View
+from inbox.realtime.session import LITTLE, Replay, Session, View
 
 RING_EVENTS = 2048
 RING_BYTES = 4 * 1024 * 1024
@@ -31,18 +32,21 @@ class Lane:
         self.sent = sent
         self.readers: dict[Session, Callable[[bytes, int], bool]] = {}
 
-    def take(self, events: Iterable[EncodedEvent]) -> bytes:
+    def take(self, events: Iterable[EncodedEvent]) -> list[bytes]:
         frames: list[bytes] = []
         shows = self.view.shows
         for event in events:
             if shows(event):
                 frames.append(event.frame_after(self.sent))
                 self.sent = event.position
-        return frames[0] if len(frames) == 1 else b"".join(frames)
+        return frames
 
 
 class Room:
-    """``on_pending`` is called when events begin to wait for a ``flush``; ``queue_bytes`` is the limit of a socket."""
+    """``on_pending`` is called when events begin to wait for a ``flush``; ``queue_bytes`` is the limit of a socket.
+
+    ``on_behind`` takes over a reader that left its lane because of a burst, and brings it back by this replay.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Room:
         *,
         queue_bytes: int,
         on_pending: Callable[[Room], None],
+        on_behind: Callable[[Session, Replay], None],
         ring_events: int = RING_EVENTS,
         ring_bytes: int = RING_BYTES,
     ) -> None:
@@ -61,6 +66,7 @@ class Room:
         self._opened = False
         self._queue_bytes = queue_bytes
         self._on_pending = on_pending
+        self._on_behind = on_behind
         self._sequencer = Sequencer(0)
         self._early: list[StoredEvent] = []
         self._ring = Ring(most=ring_events, most_bytes=ring_bytes)
@@ -169,8 +175,22 @@ class Room:
         if not pending:
             return
         for lane in tuple(self._lanes.values()):
-            if frames := lane.take(pending):
-                self._write(lane, frames)
+            sent = lane.sent
+            frames = lane.take(pending)
+            if not frames:
+                continue
+            joined = frames[0] if len(frames) == 1 else b"".join(frames)
+            if len(frames) > 1 and len(joined) > self._queue_bytes:
+                refused = list(lane.readers)
+            else:
+                refused = self._write(lane, joined)
+            # A socket is slow by what it left unread. That a burst did not fit says nothing about it.
+            is_burst = len(joined) > self._queue_bytes // LITTLE
+            for session in refused:
+                if is_burst:
+                    self._fall_behind(session, Replay(pending[0].position - 1, lane.view, sent))
+                else:
+                    self.drop(session)
 
     def heartbeat(self) -> None:
         self.flush()
@@ -178,7 +198,8 @@ class Room:
         frame = framed(Heartbeat(head))
         for lane in tuple(self._lanes.values()):
             lane.sent = head
-            self._write(lane, frame)
+            for session in self._write(lane, frame):
+                self.drop(session)
 
     def send(self, sessions: Iterable[Session], frames: bytes) -> None:
         """Frames that belong to no lane, to these readers. Whoever cannot take them is closed."""
@@ -207,11 +228,15 @@ class Room:
         self.leave(session)
         session.outlet.hang_up(CloseCode.SLOW_CONSUMER)
 
-    def _write(self, lane: Lane, frames: bytes) -> None:
+    def _write(self, lane: Lane, frames: bytes) -> list[Session]:
+        """Answers the readers that did not take it."""
         limit = self._queue_bytes
-        slow = [session for session, offer in lane.readers.items() if not offer(frames, limit)]
-        for session in slow:
-            self.drop(session)
+        return [session for session, offer in lane.readers.items() if not offer(frames, limit)]
+
+    def _fall_behind(self, session: Session, replay: Replay) -> None:
+        self.leave(session)
+        session.replay = replay
+        self._on_behind(session, replay)
 
     def _live(self) -> Iterator[Session]:
         for lane in self._lanes.values():

@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from inbox.realtime.closing import CLOSINGS, CloseCode
 from inbox.realtime.protocol import payloads_of
-from inbox.realtime.session import Outlet
+from inbox.realtime.session import Outlet, Quota
 
 EXTENSION: Final = "inbox.outlet"
 CLOSE_SECONDS: Final = 5.0
@@ -41,6 +41,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._quota = Quota()
 
     async def run_asgi(self) -> None:
         extensions: dict[str, Any] = self.scope["extensions"]
@@ -54,7 +55,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         transport = self.transport
         if self.close_sent or self.disconnected or transport.is_closing():
             return True
-        if transport.get_write_buffer_size() + len(frames) > limit:
+        if not self._quota.admits(transport.get_write_buffer_size(), len(frames), limit):
             return False
         transport.write(frames)
         return True
@@ -95,6 +96,7 @@ class AsgiOutlet:
         self._websocket = websocket
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
+        self._quota = Quota()
         self._closing: tuple[CloseCode, str] | None = None
         self._something = asyncio.Event()
         self._empty = asyncio.Event()
@@ -104,7 +106,7 @@ class AsgiOutlet:
     def offer(self, frames: bytes, limit: int) -> bool:
         if self._closing is not None:
             return True
-        if self._bytes + len(frames) > limit:
+        if not self._quota.admits(self._bytes, len(frames), limit):
             return False
         self._waiting.append(frames)
         self._bytes += len(frames)

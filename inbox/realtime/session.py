@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 from inbox.agents.principal import Principal
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from inbox.realtime.room import Lane, Room
 
 _AUDIENCES = (EVERYONE, SUPERVISORS)
+LITTLE: Final = 4
+"""The part of a limit that still counts as next to nothing waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,31 @@ class View:
         return self.conversation_ids is None or conversation_id in self.conversation_ids
 
 
+class Quota:
+    """How much may wait for one socket, which is about what its client did not read, not about how much comes at once.
+
+    A client that reads gets a frame of any size: one that had to fit the limit would lock its readers out for ever.
+    """
+
+    __slots__ = ("_large",)
+
+    def __init__(self) -> None:
+        self._large = 0
+
+    def admits(self, waiting: int, size: int, limit: int) -> bool:
+        """Whether ``size`` more bytes may wait. A large write to a free socket does not count until it was read."""
+        little = limit // LITTLE
+        if waiting <= little:
+            self._large = size if size > little else 0
+            return True
+        return waiting + size <= limit + self._large
+
+
 class Outlet(Protocol):
     """The way out to one socket. Nothing here waits, but ``drained``."""
 
     def offer(self, frames: bytes, limit: int) -> bool:
-        """Send ready frames; False, and nothing sent, when more than ``limit`` bytes would then be waiting.
+        """Send ready frames; False, and nothing sent, when too much waits already: see ``Quota``.
 
         A socket that is closing takes everything and sends nothing.
         """
@@ -111,9 +133,10 @@ class Replay:
 
     __slots__ = ("cursor", "sent", "view")
 
-    def __init__(self, after: int, view: View) -> None:
+    def __init__(self, after: int, view: View, sent: int | None = None) -> None:
+        """``sent``: the last position that the client was told of, when that is not ``after``."""
         self.cursor = after
-        self.sent = after
+        self.sent = after if sent is None else sent
         self.view = view
 
     def take(

@@ -315,3 +315,49 @@ async def test_a_slow_socket_is_closed_by_name_and_delays_nobody(log_url: str) -
             closed = await ending(slow)
             assert closed.rcvd is not None
             assert closed.rcvd.code == CloseCode.SLOW_CONSUMER
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["our protocol class", "uvicorn's own"])
+async def test_an_event_beyond_the_limit_of_a_socket_reaches_the_live_and_those_who_resume(
+    log_url: str, ours: bool
+) -> None:
+    epoch = await epoch_of(log_url)
+    async with (
+        running_node(log_url, pace=Pace(heartbeat=0.5, queue_bytes=256 * 1024)) as node,
+        serving(node, ours=ours),
+    ):
+        live = node.client(epoch=epoch)
+        reading = asyncio.create_task(collect(live, 4))
+        await live_readers(node, 1)
+        await node.commit(1)
+        await node.commit(1, text="y" * 3_000_000)
+        await node.commit(1, text="y" * 3_000_000)
+        await node.commit(1)
+        assert [event.position for event in await reading] == [1, 2, 3, 4]
+        late = node.client(epoch=epoch)
+        assert [event.position for event in await collect(late, 4)] == [1, 2, 3, 4]
+        assert (live.reconnects, late.reconnects) == (0, 0)
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["our protocol class", "uvicorn's own"])
+async def test_a_burst_beyond_the_limit_of_a_socket_closes_nobody_who_reads(log_url: str, ours: bool) -> None:
+    epoch = await epoch_of(log_url)
+    async with (
+        running_node(log_url, pace=Pace(heartbeat=0.5, queue_bytes=256 * 1024)) as node,
+        serving(node, ours=ours),
+    ):
+        clients = [node.client(role, epoch=epoch) for role in ("agent", "agent", "supervisor")]
+        reading = [asyncio.create_task(collect(client, 402)) for client in clients]
+        await live_readers(node, 3)
+        await node.commit(1)
+        await node.commit(400, text="y" * 20_000)
+        await node.commit(1)
+        for got in await asyncio.gather(*reading):
+            assert [event.position for event in got] == list(range(1, 403))
+        assert [client.reconnects for client in clients] == [0, 0, 0]
+
+
+async def live_readers(node: Node, count: int) -> None:
+    async with asyncio.timeout(5):
+        while node.hub.counts()["live"] < count:
+            await asyncio.sleep(0.005)

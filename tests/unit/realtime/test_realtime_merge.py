@@ -18,7 +18,7 @@ from inbox.realtime.closing import CloseCode
 from inbox.realtime.protocol import EncodedEvent, Filter, payloads_of
 from inbox.realtime.room import Room
 from inbox.realtime.sequence import MOST_PARKED, Ring, Sequencer
-from inbox.realtime.session import HoleInLog, Replay, Session, View
+from inbox.realtime.session import HoleInLog, Quota, Replay, Session, View
 
 WORKSPACE = UUID(int=1)
 EPOCH = UUID(int=2)
@@ -42,11 +42,12 @@ class Wire:
     def __init__(self) -> None:
         self.waiting = b""
         self.closed: CloseCode | None = None
+        self.quota = Quota()
 
     def offer(self, frames: bytes, limit: int) -> bool:
         if self.closed is not None:
             return True
-        if len(self.waiting) + len(frames) > limit:
+        if not self.quota.admits(len(self.waiting), len(frames), limit):
             return False
         self.waiting += frames
         return True
@@ -92,7 +93,14 @@ class Stream(RuleBasedStateMachine):
         self.log: list[StoredEvent] = []
         self.not_handed_over: list[StoredEvent] = []
         self.clients: list[Client] = []
-        self.room = Room(WORKSPACE, queue_bytes=QUEUE_BYTES, on_pending=lambda _: None, ring_events=6, ring_bytes=5000)
+        self.room = Room(
+            WORKSPACE,
+            queue_bytes=QUEUE_BYTES,
+            on_pending=lambda _: None,
+            on_behind=self._behind,
+            ring_events=6,
+            ring_bytes=5000,
+        )
 
     @initialize(before=st.integers(0, 12))
     def the_log_existed_before(self, before: int) -> None:
@@ -173,6 +181,10 @@ class Stream(RuleBasedStateMachine):
         if data.draw(st.booleans()):
             client.read()
         self._leave(client)
+
+    def _behind(self, session: Session, replay: Replay) -> None:
+        (client,) = [one for one in self.clients if one.session is session]
+        client.replay = replay
 
     def _leave(self, client: Client) -> None:
         if client.session is not None:
@@ -315,7 +327,7 @@ def live(room: Room, wire: Wire, role: str = "agent", wanted: Filter | None = No
 
 
 def make_room() -> Room:
-    room = Room(WORKSPACE, queue_bytes=QUEUE_BYTES, on_pending=lambda _: None)
+    room = Room(WORKSPACE, queue_bytes=QUEUE_BYTES, on_pending=lambda _: None, on_behind=lambda _, __: None)
     room.open(LogState(EPOCH, 0, 0))
     return room
 
@@ -349,6 +361,42 @@ def test_a_slow_socket_is_closed_by_name_and_the_others_go_on() -> None:
     assert len(slow.waiting) <= QUEUE_BYTES
     assert quick.closed is None
     assert [session.lane is None for session in sessions] == [True, False]
+
+
+def test_a_burst_sends_those_to_a_replay_who_could_not_have_read_it_and_closes_nobody() -> None:
+    room, wires = make_room(), [Wire(), Wire()]
+    sessions = [live(room, wire) for wire in wires]
+    for wire in wires:
+        wire.waiting = b""
+    room.offer([make_event(1, audience=1)])
+    room.flush()
+    most = QUEUE_BYTES // 100
+    room.offer([make_event(position) for position in range(2, most + 2)])
+    room.flush()
+    for session, wire in zip(sessions, wires, strict=True):
+        assert (session.lane, wire.closed, wire.waiting) == (None, None, b"")
+        assert session.replay is not None
+        assert (session.replay.cursor, session.replay.sent) == (1, 0), "the first was not for them"
+    room.offer([make_event(most + 2)])
+    room.flush()
+    assert [wire.waiting for wire in wires] == [b"", b""], "they are live no more"
+
+
+@pytest.mark.parametrize(
+    ("offers", "admitted"),
+    [
+        pytest.param([(0, 20), (20, 20), (40, 60), (100, 1)], [True, True, True, False], id="up to the limit"),
+        pytest.param([(0, 10_000)], [True], id="any size when nothing waits"),
+        pytest.param([(25, 10_000)], [True], id="any size when little waits"),
+        pytest.param([(26, 10_000)], [False], id="no more than little"),
+        pytest.param([(0, 1000), (1000, 100)], [True, True], id="a large one does not count"),
+        pytest.param([(0, 1000), (1000, 101)], [True, False], id="what comes behind it does"),
+        pytest.param([(0, 1000), (10, 20), (30, 71)], [True, True, False], id="it is forgotten when it was read"),
+    ],
+)
+def test_a_quota_counts_what_was_left_unread(offers: list[tuple[int, int]], admitted: list[bool]) -> None:
+    quota = Quota()
+    assert [quota.admits(waiting, size, 100) for waiting, size in offers] == admitted
 
 
 def test_notices_are_the_first_thing_a_busy_socket_goes_without() -> None:
