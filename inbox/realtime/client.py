@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +30,8 @@ LONGEST_BACK_OFF: Final = 10.0
 MOST_REFUSED_TICKETS: Final = 3
 MOST_FRAME_BYTES: Final = 16 * 1024 * 1024
 CLOSE_SECONDS: Final = 1.0
+STABLE_SECONDS: Final = 10.0
+"""A connection that lived so long was none of the failures in a row; one that only got as far as its frames was."""
 
 GetTicket = Callable[[], Awaitable[str]]
 
@@ -106,6 +109,7 @@ class StreamClient:
         """For ever. Raises ``StreamError``."""
         failures = refused = 0
         while True:
+            connected_at: float | None = None
             try:
                 async with connect(
                     self._url,
@@ -115,10 +119,11 @@ class StreamClient:
                     close_timeout=CLOSE_SECONDS,  # with unread frames it would wait for this long, for nothing
                     proxy=None,
                 ) as socket:
+                    connected_at = time.monotonic()
                     self._socket = socket
                     await self._say_resume(socket)
                     async for text in socket:
-                        failures = refused = 0
+                        refused = 0
                         if (event := self._take(orjson.loads(text))) is not None:
                             yield event
                     self._judge(socket.close_code, socket.close_reason)
@@ -130,7 +135,8 @@ class StreamClient:
                 pass  # the server is away, or not a stream yet: try again
             finally:
                 self._lost()
-            failures += 1
+            stable = connected_at is not None and time.monotonic() - connected_at >= STABLE_SECONDS
+            failures = 1 if stable else failures + 1
             self.reconnects += 1
             await asyncio.sleep(_back_off(failures))
 

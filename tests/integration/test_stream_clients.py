@@ -27,6 +27,7 @@ from stream_nodes import (
     stored,
 )
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from inbox.agents.principal import Principal
@@ -97,6 +98,42 @@ async def test_a_client_stops_when_its_tickets_are_refused(node: Node) -> None:
     with pytest.raises(Closed) as closed:
         await collect(StreamClient(node.url, get_ticket), 1)
     assert closed.value.code == CloseCode.TICKET_INVALID
+
+
+@pytest.mark.parametrize(
+    ("stable", "failures"),
+    [pytest.param(60.0, [1, 2, 3, 4], id="at once"), pytest.param(0.0, [1, 1, 1, 1], id="after a while")],
+)
+async def test_a_client_backs_off_from_a_server_that_lets_it_in_and_ends(
+    monkeypatch: pytest.MonkeyPatch, stable: float, failures: list[int]
+) -> None:
+    enough, seen = asyncio.Event(), []
+
+    def back_off(count: int) -> float:
+        seen.append(count)
+        if len(seen) == len(failures):
+            enough.set()
+        return 0.0
+
+    async def greet_and_end(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send('{"type":"hello","protocol":1}')
+        await socket.send('{"type":"heartbeat","position":1}')
+        await socket.close(CloseCode.SLOW_CONSUMER)
+
+    async def get_ticket() -> str:
+        return "any"
+
+    monkeypatch.setattr("inbox.realtime.client._back_off", back_off)
+    monkeypatch.setattr("inbox.realtime.client.STABLE_SECONDS", stable)
+    async with serve(greet_and_end, "127.0.0.1", 0, subprotocols=["inbox.v1"]) as server:  # type: ignore[list-item]
+        port = server.sockets[0].getsockname()[1]
+        reading = asyncio.create_task(collect(StreamClient(f"ws://127.0.0.1:{port}", get_ticket), 1))
+        await asyncio.wait_for(enough.wait(), 5)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert seen[: len(failures)] == failures
 
 
 @pytest.mark.parametrize(
