@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from contacts.phones import normalise
+
+MOST_CUSTOM: Final = 200
+LONGEST_CUSTOM: Final = 4_000
+MOST_CUSTOM_BYTES: Final = 64_000
+"""As JSON. A contact travels whole in its events, so what it may hold bounds what every reader has to take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,16 @@ class ContactDetail:
     identities: list[IdentityView]
 
 
+def _short(value: str | int | float | bool | None) -> str | int | float | bool | None:
+    if isinstance(value, str) and len(value) > LONGEST_CUSTOM:
+        raise PydanticCustomError("string_too_long", "a value has at most {most} characters", {"most": LONGEST_CUSTOM})
+    return value
+
+
+CustomKey: TypeAlias = Annotated[str, Field(max_length=100)]
+CustomValue: TypeAlias = Annotated[str | int | float | bool | None, AfterValidator(_short)]
+
+
 class ContactIn(BaseModel):
     """Fields that are left out stay as they are; ``null`` empties one."""
 
@@ -66,9 +83,20 @@ class ContactIn(BaseModel):
     email: str | None = Field(default=None, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
     phone: str | None = Field(default=None, max_length=32, description="E.164, for example +4915112345678")
     language: str | None = Field(default=None, max_length=35, description="BCP 47")
-    custom: dict[str, str | int | float | bool | None] | None = Field(default=None)
+    custom: dict[CustomKey, CustomValue] | None = Field(
+        default=None,
+        max_length=MOST_CUSTOM,
+        description="Fields of your own. A text has at most 4000 characters, all of them at most 64000 bytes as JSON.",
+    )
 
     @field_validator("phone")
     @classmethod
     def e164(cls, value: str | None) -> str | None:
         return None if value is None else normalise(value)
+
+    @field_validator("custom")
+    @classmethod
+    def bounded(cls, value: dict[CustomKey, CustomValue] | None) -> dict[CustomKey, CustomValue] | None:
+        if value is not None and len(orjson.dumps(value)) > MOST_CUSTOM_BYTES:
+            raise PydanticCustomError("too_large", "it has at most {most} bytes as JSON", {"most": MOST_CUSTOM_BYTES})
+        return value

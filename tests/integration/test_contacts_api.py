@@ -139,6 +139,23 @@ async def test_a_change_keeps_what_it_leaves_out_and_empties_what_is_null(node: 
     assert [kind for kind, _ in events].count("contact.updated") == 1
 
 
+@pytest.mark.parametrize(
+    ("custom", "expected"),
+    [
+        pytest.param({f"k{n}": n for n in range(201)}, "/body/custom", id="too many"),
+        pytest.param({"plan": "pro", "note": "x" * 4001}, "/body/custom/note", id="a long text"),
+        pytest.param({"k" * 101: 1}, f"/body/custom/{'k' * 80}", id="a long key"),
+        pytest.param({f"k{n}": "é" * 4000 for n in range(8)}, "/body/custom", id="too large as a whole"),
+    ],
+)
+async def test_fields_of_ones_own_are_bounded(admin: User, custom: dict[str, object], expected: str) -> None:
+    made = await admin.made("/v1/contacts", {"custom": {f"k{n}": "x" * 250 for n in range(200)}})
+    path = f"/v1/contacts/{made['id']}"
+    assert pointers(await admin.post("/v1/contacts", {"custom": custom})) == [expected]
+    assert pointers(await admin.patch(path, {"custom": custom})) == [expected]
+    assert (await admin.patch(path, {"custom": {"note": "x" * 4000}})).json()["custom"] == {"note": "x" * 4000}
+
+
 async def test_a_change_of_an_old_version_is_refused(admin: User) -> None:
     path = f"/v1/contacts/{(await admin.made('/v1/contacts', ADA))['id']}"
     assert (await admin.patch(path, {"name": "One"}, {"If-Match": '"1"'})).status_code == 200
