@@ -47,14 +47,26 @@ def replay(reason: Reason | None, since: datetime | None, until: datetime | None
     if since is not None and reason is not None:
         raise click.UsageError("--reason is about quarantine, --since about everything: give one of them")
 
-    async def run(runtime: Runtime) -> int:
+    async def run(runtime: Runtime) -> tuple[int, int]:
         if since is None:
-            return await runtime.replay.quarantined(reason=reason, progress=_progress)
-        end = datetime.now(UTC) if until is None else until.replace(tzinfo=UTC)
-        return await runtime.replay.between(since.replace(tzinfo=UTC), end, progress=_progress)
+            ran = await runtime.replay.quarantined(reason=reason, progress=_progress)
+        else:
+            end = datetime.now(UTC) if until is None else until.replace(tzinfo=UTC)
+            ran = await runtime.replay.between(since.replace(tzinfo=UTC), end, progress=_progress)
+        return ran, await runtime.replay.still_open(None)
 
-    count = on_runtime(run)
-    click.echo(f"{count} webhooks were run again" if count else "there is nothing to run again")
+    click.echo(_said(*on_runtime(run)))
+
+
+def _said(ran: int, still_open: int) -> str:
+    said = "there is nothing to run again"
+    if ran:
+        said = "1 webhook was run again" if ran == 1 else f"{ran} webhooks were run again"
+    if still_open == 1:
+        return f"{said}; 1 entry is still in quarantine, `inbox quarantine` lists it"
+    if still_open:
+        return f"{said}; {still_open} entries are still in quarantine, `inbox quarantine` lists them"
+    return f"{said}; nothing is left in quarantine" if ran else said
 
 
 def _progress(count: int) -> None:

@@ -27,6 +27,11 @@ class Replay:
         async with self._database.transaction(readonly=True) as unit:
             return await rows.in_quarantine(unit, workspace_id=workspace_id, limit=limit)
 
+    async def still_open(self, workspace_id: UUID | None) -> int:
+        """How many entries are in quarantine now: after a run, what failed again."""
+        async with self._database.transaction(readonly=True) as unit:
+            return await rows.count_in_quarantine(unit, workspace_id=workspace_id)
+
     async def quarantined(
         self,
         *,

@@ -152,6 +152,20 @@ async def in_quarantine(unit: UnitOfWork, *, workspace_id: UUID | None, limit: i
     )
 
 
+async def count_in_quarantine(unit: UnitOfWork, *, workspace_id: UUID | None) -> int:
+    """Open entries; of whose apps is as for ``in_quarantine``."""
+    count: int = await unit.fetchval(
+        """
+        SELECT count(*) FROM quarantine q
+        WHERE q.released_at IS NULL AND ($1::uuid IS NULL OR EXISTS (
+            SELECT 1 FROM raw_deliveries r JOIN provider_apps a ON a.id = r.app_id
+            WHERE r.id = q.raw_id AND r.received_at = q.raw_received_at AND a.workspace_id = $1))
+        """,
+        workspace_id,
+    )
+    return count
+
+
 async def release(unit: UnitOfWork, raw_ids: Sequence[UUID]) -> int:
     """Mark the open entries of these bodies as released; what fails again makes new ones. How many were open."""
     found = await unit.fetch(

@@ -26,7 +26,10 @@ class QuarantineEntry:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
+    """``bodies`` were run again; ``still_open`` entries are in quarantine after that."""
+
     bodies: int
+    still_open: int
 
 
 class QuarantineRoutes:
@@ -43,4 +46,5 @@ class QuarantineRoutes:
     async def replay(self, caller: Principal) -> Replayed:
         """Try them again. What fails again stays in quarantine."""
         caller.require("channels.write")
-        return Replayed(await self._replay.quarantined(workspace_id=caller.workspace_id))
+        bodies = await self._replay.quarantined(workspace_id=caller.workspace_id)
+        return Replayed(bodies, await self._replay.still_open(caller.workspace_id))

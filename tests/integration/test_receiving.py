@@ -22,9 +22,12 @@ from builders import (
     whatsapp_text,
 )
 
+from inbox.agents.principal import Principal
 from inbox.connections.directory import Channel
 from inbox.conversations import repository as thread_rows
+from inbox.ingest.replay import Replay
 from inbox.ingest.repository import RawDelivery, accept
+from inbox.ingest.routes import QuarantineRoutes, Replayed
 from inbox.kernel.ids import new_id
 from inbox.messages import receiving
 
@@ -172,6 +175,20 @@ async def test_an_unknown_account_waits_visible_and_is_replayed_once_connected(l
     await line.node.processor.process([RawDelivery(*raw[0])], replay=True)
     assert len(await line.messages()) == 1
     assert await line.node.fetchval("SELECT count(*) FROM quarantine WHERE released_at IS NULL") == 0
+
+
+async def test_a_replay_says_how_many_ran_and_how_many_entries_are_still_open(line: Line) -> None:
+    replay = Replay(line.node.database, line.node.processor)
+    caller = Principal(line.workspace_id, new_id(), "Ada", "admin", new_id())
+    stranger = Principal(await make_workspace(line.node), new_id(), "Eve", "admin", new_id())
+    for account in ("222", "333"):
+        await line.feed(whatsapp_body(account, whatsapp_text("15551230001", f"wamid.{account}", "too early")))
+
+    assert await QuarantineRoutes(replay).replay(caller) == Replayed(bodies=2, still_open=2)
+    await make_channel(line.node, line.workspace_id, line.app_id, "whatsapp", "222")
+    assert await QuarantineRoutes(replay).replay(caller) == Replayed(bodies=2, still_open=1)
+    assert await QuarantineRoutes(replay).replay(stranger) == Replayed(bodies=0, still_open=0)
+    assert await replay.still_open(None) == 1
 
 
 async def test_an_app_whose_secrets_cannot_be_read_costs_its_own_bodies_only(line: Line) -> None:

@@ -193,6 +193,24 @@ def test_arguments_that_make_no_sense(arguments: list[str], said: str) -> None:
     assert said in result.output
 
 
+@pytest.mark.parametrize(
+    ("ran", "still_open", "said"),
+    [
+        (0, 0, "there is nothing to run again\n"),
+        (1, 0, "1 webhook was run again; nothing is left in quarantine\n"),
+        (3, 1, "3 webhooks were run again; 1 entry is still in quarantine, `inbox quarantine` lists it\n"),
+        (3, 2, "3 webhooks were run again; 2 entries are still in quarantine, `inbox quarantine` lists them\n"),
+        (0, 2, "there is nothing to run again; 2 entries are still in quarantine, `inbox quarantine` lists them\n"),
+    ],
+)
+def test_replay_says_what_it_did_not_get_out_of_quarantine(
+    ran: int, still_open: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inbox.commands.replay.on_runtime", lambda run: (ran, still_open))
+
+    assert CliRunner().invoke(inbox, ["replay"]).output == said
+
+
 @pytest.mark.parametrize("arguments", [["watch"], ["say", "whatsapp", "Hello"]])
 def test_without_a_demo_the_way_to_one_is_told(arguments: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(inbox, [*arguments, "--folder", str(tmp_path)])
