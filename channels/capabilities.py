@@ -7,9 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from channels.types import MediaKind
+
+MEDIA_WORDS: Final[Mapping[MediaKind, str]] = {
+    "image": "images",
+    "video": "videos",
+    "audio": "audio files",
+    "voice": "voice messages",
+    "document": "documents",
+    "sticker": "stickers",
+    "animation": "animations",
+    "video_note": "video notes",
+}
+"""The kinds as a person calls them, for refusals."""
 
 TextUnit = Literal["characters", "bytes", "utf16"]
 

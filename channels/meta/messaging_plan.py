@@ -7,9 +7,9 @@ named beside it) or ``reaction`` (target and emoji). Stored pieces of former ver
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, assert_never
 
-from channels.capabilities import Capabilities, ChoiceRule, TextLimit
+from channels.capabilities import MEDIA_WORDS, Capabilities, ChoiceRule, TextLimit
 from channels.errors import ContentRefused
 from channels.split import fits, split
 from channels.types import (
@@ -20,6 +20,8 @@ from channels.types import (
     JsonValue,
     MediaKind,
     OutboundChoices,
+    OutboundContacts,
+    OutboundLocation,
     OutboundMedia,
     OutboundPart,
     OutboundReaction,
@@ -37,6 +39,7 @@ ATTACHMENT_TYPES: Final[Mapping[MediaKind, str]] = {
     "animation": "image",
     "video_note": "video",
 }
+CHOICE_WORDS: Final = {"buttons": "buttons", "quick_replies": "quick replies", "list": "lists"}
 _WHOLE: Final[frozenset[EntityKind]] = frozenset({"link", "mention", "hashtag", "command", "email", "phone", "code"})
 """Entities that a cut would break, unlike a run of bold."""
 
@@ -65,10 +68,13 @@ def _pieces(part: OutboundPart, capabilities: Capabilities, index: int) -> Itera
             yield Piece({"reaction": {"target": part.target, "emoji": part.emoji}})
         case OutboundTemplate():
             yield _template(part, capabilities, index)
-        case _:
+        case OutboundLocation() | OutboundContacts():
+            words = "locations" if isinstance(part, OutboundLocation) else "contact cards"
             raise ContentRefused(
-                "not_offered", f"This channel cannot send a {part.type}.", limit=part.type, allowed=0, part=index
+                "not_offered", f"This channel cannot send {words}.", limit=part.type, allowed=0, part=index
             )
+        case _:
+            assert_never(part)
 
 
 # --- Text -------------------------------------------------------------------------------------------------------------
@@ -111,7 +117,7 @@ def _media(part: OutboundMedia, capabilities: Capabilities, index: int) -> Piece
     rule = capabilities.media.get(kind)
     if rule is None:
         raise ContentRefused(
-            "not_offered", f"This channel cannot send media of kind {kind}.", limit=f"media.{kind}", part=index
+            "not_offered", f"This channel cannot send {MEDIA_WORDS[kind]}.", limit=f"media.{kind}", part=index
         )
     if (part.url is None) == (part.media_id is None):
         raise ContentRefused(
@@ -120,14 +126,17 @@ def _media(part: OutboundMedia, capabilities: Capabilities, index: int) -> Piece
     if mime_type and rule.mime_types and mime_type not in rule.mime_types:
         allowed = ", ".join(rule.mime_types)
         raise ContentRefused(
-            "media_type", f"Files of type {mime_type} cannot be sent as {kind}; allowed: {allowed}.",
+            "media_type", f"Files of type {mime_type} cannot be sent as {MEDIA_WORDS[kind]}; allowed: {allowed}.",
             limit=f"media.{kind}.mime_types", allowed=allowed, part=index,
         )  # fmt: skip
     by_link = part.url is not None and rule.max_bytes_by_link is not None
     name, most = ("max_bytes_by_link", rule.max_bytes_by_link or 0) if by_link else ("max_bytes", rule.max_bytes)
     if most == 0:
         raise ContentRefused(
-            "not_offered", f"Media of kind {kind} must be uploaded here.", limit=f"media.{kind}.{name}", part=index
+            "not_offered",
+            f"{MEDIA_WORDS[kind].capitalize()} must be uploaded here.",
+            limit=f"media.{kind}.{name}",
+            part=index,
         )
     if part.size is not None and part.size > most:
         raise ContentRefused(
@@ -149,7 +158,7 @@ def _choices(part: OutboundChoices, capabilities: Capabilities, index: int) -> P
     name = f"choices.{part.style}"
     rule = capabilities.choices.get(part.style)
     if rule is None:
-        raise ContentRefused("not_offered", f"This channel has no {part.style}.", limit=name, part=index)
+        raise ContentRefused("not_offered", f"This channel has no {CHOICE_WORDS[part.style]}.", limit=name, part=index)
     if len(part.sections) > rule.sections:
         raise ContentRefused(
             "too_many", "Sections cannot be shown here.", limit=f"{name}.sections", allowed=rule.sections, part=index
@@ -179,7 +188,10 @@ def _choice(choice: Choice, style: str, rule: ChoiceRule, name: str, index: int)
     if choice.url is not None:
         if not rule.links:
             raise ContentRefused(
-                "not_offered", f"Links are not possible in {style} here.", limit=f"{name}.links", part=index
+                "not_offered",
+                f"Links are not possible in {CHOICE_WORDS[style]} here.",
+                limit=f"{name}.links",
+                part=index,
             )
         return {"type": "web_url", "title": choice.title, "url": choice.url}
     payload = choice.payload or choice.title

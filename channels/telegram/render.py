@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final, assert_never
 
-from channels.capabilities import TextLimit
+from channels.capabilities import MEDIA_WORDS, TextLimit
 from channels.errors import ContentRefused
 from channels.split import fits, split_spans
 from channels.telegram.capabilities import ALBUM, CAPABILITIES, PAYLOAD, REACTIONS, TEXT
@@ -137,7 +137,7 @@ def _check_media(part: OutboundMedia, index: int) -> None:
         raise ContentRefused("media_missing", "The file is neither stored nor linked.", limit=name, part=index)
     most = rule.max_bytes_by_link if part.url and rule.max_bytes_by_link is not None else rule.max_bytes
     if most == 0:
-        reason = f"Telegram takes a {part.kind} only as an upload."
+        reason = f"Telegram takes {MEDIA_WORDS[part.kind]} only as uploads."
         raise ContentRefused("media_link_unsupported", reason, limit=f"{name}.max_bytes_by_link", allowed=0, part=index)
     if part.size is not None and part.size > most:
         limit = f"{name}.max_bytes_by_link" if part.url else f"{name}.max_bytes"
@@ -145,13 +145,12 @@ def _check_media(part: OutboundMedia, index: int) -> None:
     mime_type = (part.mime_type or "").partition(";")[0].strip().lower()
     if mime_type and rule.mime_types and mime_type not in rule.mime_types:
         allowed = ", ".join(rule.mime_types)
-        reason = f"Telegram does not show {mime_type} as {part.kind}."
+        reason = f"Telegram does not take {mime_type} files as {MEDIA_WORDS[part.kind]}."
         raise ContentRefused("media_type_unsupported", reason, limit=f"{name}.mime_types", allowed=allowed, part=index)
     if part.caption and (rule.caption is None or not fits(part.caption, rule.caption)):
         limit, allowed_length = f"{name}.caption", rule.caption.maximum if rule.caption else 0
-        raise ContentRefused(
-            "caption_too_long", "The caption is too long.", limit=limit, allowed=allowed_length, part=index
-        )
+        reason = "The caption is too long." if rule.caption else "This kind takes no caption."
+        raise ContentRefused("caption_too_long", reason, limit=limit, allowed=allowed_length, part=index)
 
 
 def _album_family(part: OutboundPart) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, assert_never
 
+from channels.capabilities import MEDIA_WORDS
 from channels.errors import ContentRefused
 from channels.split import split
 from channels.types import (
@@ -77,14 +78,14 @@ def _media(part: OutboundMedia, index: int) -> list[Piece]:
     if rule is None:
         allowed = ", ".join(CAPABILITIES.media)
         raise ContentRefused(
-            "media_kind", f"WhatsApp has no {part.kind} messages.", limit="media", allowed=allowed, part=index
+            "media_kind", f"WhatsApp has no {MEDIA_WORDS[part.kind]}.", limit="media", allowed=allowed, part=index
         )
     where = f"media.{part.kind}"
     mime_type = (part.mime_type or "").partition(";")[0].strip().lower()
     if mime_type and rule.mime_types and mime_type not in rule.mime_types:
         raise ContentRefused(
             "media_type",
-            f"WhatsApp takes no {mime_type} as {part.kind}.",
+            f"WhatsApp does not take {mime_type} files as {MEDIA_WORDS[part.kind]}.",
             limit=f"{where}.mime_types",
             allowed=", ".join(rule.mime_types),
             part=index,

@@ -1,0 +1,41 @@
+"""What a refusal says to the person who wrote the message: words, not names of our own types."""
+
+import pytest
+
+from channels.errors import ContentRefused
+from channels.registry import ADAPTERS
+from channels.types import Choice, ChoiceSection, OutboundChoices, OutboundContacts, OutboundLocation, OutboundMedia
+from channels.types import OutboundPart as Part
+
+LINK = "https://a.test/f"
+CHOICES = (ChoiceSection((Choice("A"),)),)
+
+
+@pytest.mark.parametrize(
+    ("channel", "part", "words"),
+    [
+        ("telegram", OutboundMedia("sticker", media_id="m", caption="x"), "This kind takes no caption."),
+        ("telegram", OutboundMedia("image", media_id="m", caption="x" * 1025), "The caption is too long."),
+        ("telegram", OutboundMedia("video_note", url=LINK), "Telegram takes video notes only as uploads."),
+        (
+            "telegram",
+            OutboundMedia("voice", media_id="m", mime_type="text/plain"),
+            "Telegram does not take text/plain files as voice messages.",
+        ),
+        ("messenger", OutboundContacts(()), "This channel cannot send contact cards."),
+        ("instagram", OutboundLocation(1.0, 2.0), "This channel cannot send locations."),
+        ("messenger", OutboundMedia("sticker", url=LINK), "This channel cannot send stickers."),
+        ("instagram", OutboundMedia("image", url=LINK, mime_type="image/gif"), "Animations must be uploaded here."),
+        ("messenger", OutboundChoices("list", "x", CHOICES), "This channel has no lists."),
+        ("whatsapp", OutboundMedia("video_note", url=LINK), "WhatsApp has no video notes."),
+        (
+            "whatsapp",
+            OutboundMedia("image", url=LINK, mime_type="image/gif"),
+            "WhatsApp does not take image/gif files as images.",
+        ),
+    ],
+)
+def test_a_refusal_is_in_natural_words(channel: str, part: Part, words: str) -> None:
+    with pytest.raises(ContentRefused) as refused:
+        ADAPTERS[channel].plan([part])
+    assert refused.value.reason == words
