@@ -9,6 +9,7 @@ Order of locks: addresses, identities, conversations, messages, and the log's co
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -52,6 +53,9 @@ from inbox.messages.repository import ExternalRef, NewMessage
 from inbox.messages.revisions import Revisions
 from inbox.messages.schemas import AuthorView, MessageView
 from inbox.messages.statuses import StatusChange, advance, advance_up_to, refresh_messages
+
+AT_A_STRETCH = 16
+"""Messages prepared before others of the process have their turn: a batch must not delay those who wait for answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ class Receiver:
         for index, item in enumerate(items):
             if isinstance(item.inbound, MessageReceived):
                 await self._message(batch, index, item, item.inbound)
+            if index % AT_A_STRETCH == AT_A_STRETCH - 1:
+                await asyncio.sleep(0)
         if batch.new and await rows.insert_many(unit, workspace_id, batch.new) != len(batch.new):
             raise Contended("a message was stored by another transaction")
         await self._attachments.expect(unit, workspace_id, batch.media)
