@@ -123,7 +123,7 @@ def faults_of(error: ValidationError, root: str, document: object) -> list[Fault
     when it is the last one of an object (a member that is missing).
     """
     return [
-        Fault(pointer(root, _located(found["loc"], document)), found["msg"][:LONGEST_DETAIL], found["type"])
+        Fault(pointer(root, _located(found, document)), found["msg"][:LONGEST_DETAIL], found["type"])
         for found in _findings(error)
     ]
 
@@ -164,10 +164,13 @@ def _findings(error: ValidationError) -> list[ErrorDetails]:
     return error.errors(include_url=False, include_context=False, include_input=False)
 
 
-def _located(location: tuple[str | int, ...], document: object) -> list[str | int]:
+def _located(found: ErrorDetails, document: object) -> list[str | int]:
     path: list[str | int] = []
+    location = found["loc"]
     here = document
     for depth, step in enumerate(location):
+        if _is_tag(step, here, location[depth + 1 :], is_missing=found["type"] == "missing"):
+            continue
         if (isinstance(here, dict) and step in here) or (
             isinstance(here, list) and isinstance(step, int) and step < len(here)
         ):
@@ -176,6 +179,18 @@ def _located(location: tuple[str | int, ...], document: object) -> list[str | in
             continue
         path.append(step)
     return path
+
+
+def _is_tag(step: str | int, here: object, rest: tuple[str | int, ...], *, is_missing: bool) -> bool:
+    """Whether this names the member of a tagged union although the object also has a member of that name.
+
+    `{"type": "text", "text": …}`: another member has this value, and what follows belongs beside it, not into it.
+    """
+    if not isinstance(here, dict) or step not in here or not rest:
+        return False
+    if not any(value == step for name, value in here.items() if name != step):
+        return False
+    return rest[0] in here or (is_missing and len(rest) == 1 and not isinstance(here[step], dict))
 
 
 def model_faults(model: BaseModel, root: str, names: Mapping[str, str]) -> list[Fault]:
