@@ -357,6 +357,28 @@ async def test_a_burst_beyond_the_limit_of_a_socket_closes_nobody_who_reads(log_
         assert [client.reconnects for client in clients] == [0, 0, 0]
 
 
+async def test_a_socket_that_does_not_read_is_closed_behind_a_burst_too(
+    log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inbox.realtime.catchup.DRAIN_SECONDS", 0.5)
+    pace = Pace(heartbeat=0.5, queue_bytes=256 * 1024)
+    async with (
+        running_node(log_url, pace=pace) as node,
+        serving(node),
+        raw_socket(node, after=None) as deaf,
+    ):
+        await frame(deaf, "heartbeat")
+        deaf.transport.pause_reading()
+        await node.commit(800, text="y" * 20_000)
+        async with asyncio.timeout(5):
+            while node.hub.counts()["live"] or any(room.sessions for room in node.hub.tails.rooms()):
+                await asyncio.sleep(0.02)
+        deaf.transport.resume_reading()
+        closed = await ending(deaf)
+        assert closed.rcvd is not None
+        assert closed.rcvd.code == CloseCode.SLOW_CONSUMER
+
+
 async def live_readers(node: Node, count: int) -> None:
     async with asyncio.timeout(5):
         while node.hub.counts()["live"] < count:
