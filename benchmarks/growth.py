@@ -31,7 +31,7 @@ class Figures:
 
 async def main(quick: bool) -> list[Row]:
     click.echo("The load generator shares the cores with the servers: trust ratios.\n")
-    few, rounds, seconds = (20_000, 2, 1.5) if quick else (200_000, 5, 3.0)
+    few, rounds, seconds = (20_000, 2, 1.5) if quick else (200_000, 2, 2.5)
     async with stage() as place, place.product() as product, place.ceilings() as ceilings:
         await warmed_up(place, product, ceilings, MIX.known)
         await grow(place, few)

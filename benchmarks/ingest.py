@@ -36,7 +36,7 @@ class Lengths:
     sustained: float
 
 
-FULL = Lengths(rounds=5, each=4, answer=10, sustained=60)
+FULL = Lengths(rounds=3, each=3, answer=6, sustained=60)
 QUICK = Lengths(rounds=2, each=1.5, answer=2, sustained=6)
 
 

@@ -21,7 +21,7 @@ AIMS = {50: (5.0, 10.0), 1000: (None, 15.0), 3000: (None, 100.0)}
 
 async def main(quick: bool) -> list[Row]:
     click.echo("The load generator and the 10 sockets share the cores with the servers: trust ratios.\n")
-    seconds = 3 if quick else 10
+    seconds = 3 if quick else 6
     rows: list[Row] = []
     async with stage() as place, place.product() as product, place.ceilings() as ceilings:
         await warmed_up(place, product, ceilings, MIX.known)

@@ -48,7 +48,7 @@ class Used:
 
 async def main(quick: bool) -> list[Row]:
     click.echo("Server, PostgreSQL, simulator and load generator share the cores.\n")
-    sends = 2_000 if quick else 15_000
+    sends = 1_000 if quick else 5_000
     async with stage() as place, place.product() as product, simulator(place) as provider:
         paths = await introduce(place, product, provider)
         async with place.connection() as connection:
