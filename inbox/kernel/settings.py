@@ -79,5 +79,5 @@ class Settings(BaseSettings):
     ticket_seconds: int = Field(default=30, ge=1)
     heartbeat_seconds: float = Field(default=15.0, gt=0, description="Head of the log on each live socket.")
     socket_queue_bytes: int = Field(
-        default=1024 * 1024, ge=1, description="Unsent bytes at which a slow socket is closed."
+        default=1024 * 1024, ge=256 * 1024, description="Unsent bytes at which a slow socket is closed."
     )
