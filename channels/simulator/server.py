@@ -7,11 +7,13 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Any, Final
 
 import uvicorn
-from starlette.applications import Starlette
 
 from channels.simulator.app import create_simulator
+
+OPTIONS: Final[dict[str, Any]] = {"access_log": False, "ws": "none", "timeout_graceful_shutdown": 1}
 
 
 class _QuietServer(uvicorn.Server):
@@ -62,7 +64,7 @@ class SimulatorServer:
         return self.base_url
 
     async def start(self) -> None:
-        self._server = _QuietServer(_config(self._app))
+        self._server = _QuietServer(uvicorn.Config(self._app, log_config=None, **OPTIONS))  # logs stay the host's
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started:
             if self._task.done():
@@ -86,12 +88,6 @@ class SimulatorServer:
         await self.stop()
 
 
-def _config(app: Starlette, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning") -> uvicorn.Config:
-    return uvicorn.Config(
-        app, host=host, port=port, log_level=log_level, access_log=False, ws="none", timeout_graceful_shutdown=1
-    )
-
-
 def run(
     host: str = "127.0.0.1",
     port: int = 8090,
@@ -112,4 +108,4 @@ def run(
         fetch_links=fetch_links,
     )
     with suppress(KeyboardInterrupt):  # uvicorn stops in order and then raises the signal again
-        uvicorn.Server(_config(app, host=host, port=port, log_level=log_level)).run()
+        uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level=log_level, **OPTIONS)).run()

@@ -61,6 +61,7 @@ def configure(format: LogFormat, level: str | int, stream: TextIO | None = None)
         # Start uvicorn with log_config=None; otherwise it gives these loggers handlers of its own again.
         logger = logging.getLogger(name)
         logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
         logger.propagate = True
     for name, least in _NOISY.items():
         logging.getLogger(name).setLevel(max(least, root.level))

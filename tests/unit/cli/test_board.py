@@ -30,6 +30,7 @@ def conversation(**fields: Any) -> dict[str, Any]:
         "id": str(THREAD), "channel_id": str(CHANNEL), "contact_id": str(CONTACT), "status": "open",
         "assignee_id": None, "priority": 0, "last_number": 1, "inbound_count": 1, "last_message_at": AT,
         "last_message_preview": "Hi", "last_message_direction": "in", "window_expires_at": None, "version": 1,
+        "responder_epoch": 1,
         "created_at": AT, "updated_at": None, **fields,
     }  # fmt: skip
 
