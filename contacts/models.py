@@ -29,8 +29,8 @@ contacts = Table(
     moment("updated_at"),
     ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["workspace_id", "merged_into"], ["contacts.workspace_id", "contacts.id"]),
-    Index("ix_contacts_phone", "workspace_id", "phone"),
-    Index("ix_contacts_email", "workspace_id", "email"),
+    Index("ix_contacts_phone", "workspace_id", "phone", postgresql_where=text("phone IS NOT NULL")),
+    Index("ix_contacts_email", "workspace_id", "email", postgresql_where=text("email IS NOT NULL")),
 )
 """``merged_into``: this contact was found to be the other one; the row stays so that old links still lead somewhere."""
 

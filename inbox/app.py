@@ -27,7 +27,7 @@ from inbox.conversations import events as conversation_events
 from inbox.conversations.routes import ConversationRoutes
 from inbox.delivery.routes import DeliveryRoutes
 from inbox.figures import Figures
-from inbox.ingest.endpoint import WebhookEndpoint
+from inbox.ingest.endpoint import WebhookEndpoint, WebhooksFirst
 from inbox.ingest.routes import QuarantineRoutes
 from inbox.kernel.openapi import BEARER, describe
 from inbox.kernel.web import RequestBoundary, build_routes, exception_handlers
@@ -87,7 +87,6 @@ def create_app(runtime: Runtime) -> Starlette:
     authentication = runtime.authentication
     settings = runtime.settings
     routes = [
-        Route("/webhooks/{provider}/{key}", webhooks),
         Route(MEDIA_PATH, runtime.media.endpoint),
         Route("/openapi.json", openapi, methods=["GET"]),
         *Figures(runtime).health().routes(),
@@ -111,7 +110,7 @@ def create_app(runtime: Runtime) -> Starlette:
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(RequestBoundary)],
+        middleware=[Middleware(WebhooksFirst, webhooks=webhooks), Middleware(RequestBoundary)],
         exception_handlers=exception_handlers,
         lifespan=lifespan,
     )

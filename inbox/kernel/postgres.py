@@ -63,6 +63,8 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "shared_buffers": "128MB",
         "effective_cache_size": "512MB",
         "random_page_cost": "1.1",
+        # Every key begins with the workspace: until a new table has statistics, the planner takes the wrong index.
+        "autovacuum_naptime": "5s",
         "jit": "off",  # queries here are short: compiling them costs more than it saves
         "timezone": "UTC",
         "log_timezone": "UTC",
