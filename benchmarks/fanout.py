@@ -1,6 +1,6 @@
 """Fan-out of a 600-byte event: the product's hub beside its ceilings, in turn, in one run. 40 s on two idle cores.
 
-    python benchmarks/fanout.py [--sockets 1000] [--rounds 3]
+    make bench ARGS=fanout
 
 encode once  one frame, written to every uvicorn transport in a plain loop: the ceiling
 hub          hand-over of a commit → tail → lane → the same transports, durable resume on
@@ -13,7 +13,6 @@ sockets come back at once with old cursors, while others go on reading live.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import os
@@ -39,6 +38,7 @@ import uvloop
 from starlette.applications import Starlette
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
+from benchmarks.report import Row
 from inbox.agents.principal import Principal
 from inbox.kernel.database import Database
 from inbox.kernel.eventlog import Event, EventLog, StoredEvent
@@ -53,6 +53,7 @@ from inbox.realtime.routes import stream_routes
 from inbox.realtime.server import UVICORN_OPTIONS, StreamProtocol
 
 WORKSPACE = UUID("018f0000-0000-7000-8000-0000000000b1")
+ONE = "one at a time"
 PAYLOAD = orjson.dumps({"text": "x" * 400}).decode()
 SINGLES, BURSTS, BURST = 20, 5, 16
 OLD_EVENTS, BEHIND, BYSTANDERS, LIVE_RATE = 3000, (100, 300), 50, 20
@@ -171,7 +172,7 @@ class OtherEnd:
         pipe = asyncio.subprocess.PIPE
         return cls(
             await asyncio.create_subprocess_exec(
-                sys.executable, str(Path(__file__)), "--reader", stdin=pipe, stdout=pipe, limit=2**22
+                sys.executable, "-m", "benchmarks.fanout", stdin=pipe, stdout=pipe, limit=2**22
             )
         )
 
@@ -264,7 +265,7 @@ async def measured(
     return expected
 
 
-async def fan_out(product: Product, other: OtherEnd, sockets: set[ServerConnection], rounds: int) -> None:
+async def fan_out(product: Product, other: OtherEnd, sockets: set[ServerConnection], rounds: int) -> list[Row]:
     transports = product.transports()
     count = len(transports)
     document = b'{"type":"event","position":1000,"previous":999,"kind":"message.created","at":"%b","data":%b}' % (
@@ -312,26 +313,40 @@ async def fan_out(product: Product, other: OtherEnd, sockets: set[ServerConnecti
 
     ways = {"encode once": encode_once, "hub": by_hub, "broadcast": by_broadcast}
     received = int(await other.tell("count"))
-    for label, events, times in (("one at a time", 1, SINGLES), (f"bursts of {BURST}", BURST, BURSTS)):
+    rows: list[Row] = []
+    for label, events, times in ((ONE, 1, SINGLES), (f"bursts of {BURST}", BURST, BURSTS)):
         figures = {name: Figures() for name in ways}
         for _ in range(rounds):
             for name, way in ways.items():
                 deliveries = events * times * count
                 received = await measured(other, figures[name], deliveries, way(events, times), received)
-        print(f"\n{label}, {count} sockets        deliveries/s wall     per CPU second")
-        for name, found in figures.items():
-            print(f"  {name:<28}{statistics.median(found.wall):>14,.0f}{statistics.median(found.cpu):>19,.0f}")
-        for over in ("encode once", "broadcast"):
-            wall, cpu = (
-                statistics.median(
-                    a / b for a, b in zip(getattr(figures["hub"], kind), getattr(figures[over], kind), strict=True)
+        rows += compared(label, count, figures)
+    return rows
+
+
+def compared(label: str, count: int, figures: dict[str, Figures]) -> list[Row]:
+    """The hub beside each of the others, by wall time and by CPU time of the server, as medians over the rounds."""
+    rows = []
+    for over, least in (("encode once", 0.9 if label == ONE else None), ("broadcast", None if label == ONE else 5.0)):
+        for kind in ("wall", "cpu"):
+            hub, other = getattr(figures["hub"], kind), getattr(figures[over], kind)
+            ratio = statistics.median(a / b for a, b in zip(hub, other, strict=True))
+            rows.append(
+                Row(
+                    f"{label}: deliveries beside {over}",
+                    statistics.median(hub),
+                    "/s" if kind == "wall" else "/CPU s",
+                    f"{count} sockets",
+                    ceiling=statistics.median(other),
+                    ratio=ratio,
+                    aim="" if least is None else f"≥ {least} ×",
+                    met=None if least is None else ratio >= least,
                 )
-                for kind in ("wall", "cpu")
             )
-            print(f"  hub / {over:<22}{wall:>14.2f}{cpu:>19.2f}")
+    return rows
 
 
-async def storm(product: Product, other: OtherEnd, sockets: int) -> None:
+async def storm(product: Product, other: OtherEnd, sockets: int) -> list[Row]:
     """Everybody comes back at once to a node that has none of the events in memory yet."""
     log_epoch = product.room.log.epoch
     async with product.database.session() as connection:
@@ -355,14 +370,20 @@ async def storm(product: Product, other: OtherEnd, sockets: int) -> None:
     seconds, spent = time.perf_counter() - before, time.process_time() - spent
     busy = sorted(map(float, (await other.tell("ages")).split(",")))
     writer.cancel()
-    print(
-        f"\n{sockets} sockets come back at once, {BEHIND[0]}-{BEHIND[1]} events behind: "
-        f"all caught up in {seconds:.2f} s, {spent:.2f} s of the server's CPU"
-    )
-    print(f"  (the connections alone took {opened:.2f} s; pages read: {product.hub.catch_up.reads})")
-    for name, ages in (("before", quiet), ("meanwhile", busy)):
-        p50, p99 = ages[len(ages) // 2], ages[int(len(ages) * 0.99)]
-        print(f"  live event at {BYSTANDERS} others, {name:<10} p50 {p50:6.1f} ms   p99 {p99:6.1f} ms")
+    late = {name: ages[int(len(ages) * 0.99)] for name, ages in (("before", quiet), ("meanwhile", busy))}
+    behind = f"{BEHIND[0]}-{BEHIND[1]} events behind; opening alone {opened:.1f} s, {spent:.1f} s of the server's CPU"
+    return [
+        Row(f"{sockets} sockets back at once", seconds, "s", behind, aim="≤ 3 s", met=seconds <= 3),
+        Row("live event at others before, p99", late["before"], "ms", f"{BYSTANDERS} sockets"),
+        Row(
+            "live event at others meanwhile, p99",
+            late["meanwhile"],
+            "ms",
+            f"{BYSTANDERS} sockets",
+            aim="≤ 100 ms",
+            met=late["meanwhile"] <= 100,
+        ),
+    ]
 
 
 async def prepare(dsn: str) -> None:
@@ -374,7 +395,7 @@ async def prepare(dsn: str) -> None:
     await connection.close()
 
 
-async def run(dsn: str, sockets: int, rounds: int) -> None:
+async def run(dsn: str, sockets: int, rounds: int) -> list[Row]:
     await prepare(dsn)
     product = await start_product(dsn)
     other = await OtherEnd.start()
@@ -392,13 +413,14 @@ async def run(dsn: str, sockets: int, rounds: int) -> None:
     await other.tell(f"open {product.port} {sockets - 20} 0 -1 {UUID(int=0)} -")
     await other.tell(f"caught {sockets}")
     gc.collect()
-    print(f"memory per idle socket: {(process.memory_info().rss - before) / 1024 / (sockets - 20):.1f} kB")
+    memory = (process.memory_info().rss - before) / 1024 / (sockets - 20)
+    rows = [Row("memory of an idle socket", memory, "kB", f"{sockets} sockets", aim="≤ 40 kB", met=memory <= 40)]
 
     async with serve(keep, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         await other.tell(f"open {port} {sockets} 0 -1 - -")
         gc.freeze()
-        await fan_out(product, other, connections, rounds)
+        rows += await fan_out(product, other, connections, rounds)
     await other.tell("close")
     await other.stop()
     product.server.should_exit = True
@@ -412,29 +434,23 @@ async def run(dsn: str, sockets: int, rounds: int) -> None:
         async with product.database.transaction() as unit:
             unit.record_all([Event(WORKSPACE, "message.created", PAYLOAD.encode())] * 100)
     await product.hub.tails.of(WORKSPACE).refreshed()
-    await storm(product, other, sockets)
+    rows += await storm(product, other, sockets)
     await other.tell("close")
     await other.stop()
     product.server.should_exit = True
     await asyncio.sleep(0.3)
     await product.hub.stop()
     await product.database.stop()
+    return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sockets", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--reader", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.reader:
-        uvloop.run(asyncio.wait_for(read_for_parent(), MOST_SECONDS))
-        return
+async def main(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="inbox-fanout-") as folder:
         Path(folder).chmod(0o711)
         with EmbeddedPostgres.start(Path(folder)) as server:
-            uvloop.run(asyncio.wait_for(run(server.dsn(), arguments.sockets, arguments.rounds), MOST_SECONDS))
+            work = run(server.dsn(), *((200, 1) if quick else (1000, 3)))
+            return await asyncio.wait_for(work, MOST_SECONDS)
 
 
 if __name__ == "__main__":
-    main()
+    uvloop.run(asyncio.wait_for(read_for_parent(), MOST_SECONDS))
