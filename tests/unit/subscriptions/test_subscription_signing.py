@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64decode, b64encode
 from uuid import UUID
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from inbox.subscriptions import signing
 from inbox.subscriptions.posting import shown
@@ -32,6 +36,17 @@ def test_one_signature_for_each_secret() -> None:
     assert known == SIGNATURE
     assert other.startswith("v1,")
     assert other != known
+
+
+def test_an_independent_receiver_accepts_either_secret_of_a_rotation_and_nothing_altered() -> None:
+    old, new, stranger = (signing.new_secret() for _ in range(3))
+    sent = signing.headers([signing.key_of(new), signing.key_of(old)], MESSAGE, int(time.time()), BODY)
+    for secret in (old, new):
+        assert Webhook(secret).verify(BODY, sent) == {"test": 2432232314}
+    with pytest.raises(WebhookVerificationError):
+        Webhook(stranger).verify(BODY, sent)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(new).verify(BODY + b" ", sent)
 
 
 def test_secrets_are_long_random_and_of_the_known_form() -> None:
