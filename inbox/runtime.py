@@ -30,6 +30,7 @@ from inbox.connections.service import Channels
 from inbox.conversations.profiles import ProfileFetcher, ProfileRequests
 from inbox.conversations.service import Conversations
 from inbox.delivery.build import build_delivery
+from inbox.delivery.dispatcher import TOPIC as DELIVERIES_TOPIC
 from inbox.delivery.signals import Signals
 from inbox.ingest.acceptance import Acceptance
 from inbox.ingest.intake import Intake
@@ -67,7 +68,6 @@ from scheduler.build import build_clock
 log = logging.getLogger(__name__)
 
 CHANNELS_TOPIC = "channels"
-DELIVERIES_TOPIC = "deliveries"
 
 
 class Runtime:

@@ -25,8 +25,7 @@ class MessengerVoice:
         mid = wire.messenger_message_id()
         kind, content = self._act(account, wish, target, mid)
         item = page_events.from_customer(account, customer, at, content) if wish.kind != "raw" else content
-        part = "standby" if wish.standby else "messaging"
-        self._simulation.emit(account, customer, kind, item, part="standby" if part == "standby" else "messaging")
+        self._simulation.emit(account, customer, kind, item, part="standby" if wish.standby else "messaging")
         customer.wrote_at = max(customer.wrote_at or 0.0, at)
         if kind not in ("message", "postback"):
             return None

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
+from inbox.agents.authentication import TOKENS_TOPIC
 from inbox.agents.principal import Principal
 from inbox.kernel.clock import Clock
 from inbox.kernel.errors import Unavailable
@@ -31,7 +32,6 @@ from inbox.realtime.tail import Tails
 
 TICK_SECONDS: Final = 0.002
 CHECKS_AT_ONCE: Final = 4
-TOKENS_TOPIC: Final = "tokens"
 """Published with a workspace's id when a token, session or agent of it is revoked: every node checks its sockets."""
 
 log = logging.getLogger(__name__)
