@@ -13,18 +13,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from channels.capabilities import Capabilities
-from channels.types import (
-    Accepted,
-    Account,
-    Address,
-    Envelope,
-    Inbound,
-    JsonValue,
-    MediaRef,
-    OutboundPart,
-    Person,
-    Piece,
-)
+from channels.content import MediaRef
+from channels.inbound import Inbound
+from channels.outbound import Accepted, Envelope, OutboundPart, Piece
+from channels.types import Account, Address, JsonValue, Person
 
 # --- HTTP, as an adapter sees it --------------------------------------------------------------------------------------
 

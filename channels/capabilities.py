@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from channels.types import MediaKind
+from channels.content import MediaKind
 
 MEDIA_WORDS: Final[Mapping[MediaKind, str]] = {
     "image": "images",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from channels.content import MediaPart, Part, StoryPart, UnsupportedPart
+from channels.inbound import Inbound
 from channels.meta.messaging import Dialect, Reader, parse_entries
 from channels.meta.messaging_events import (
     HANDOVER,
@@ -19,7 +21,7 @@ from channels.meta.messaging_events import (
     read_seen,
 )
 from channels.meta.messaging_parts import AttachmentReader, media, share, template
-from channels.types import Inbound, JsonObject, MediaPart, Part, StoryPart, UnsupportedPart
+from channels.types import JsonObject
 from channels.wire import as_id, as_link, kept_object
 
 _SITE: Final = "https://www.instagram.com"

@@ -8,7 +8,8 @@ from channels.messenger.capabilities import CAPABILITIES
 from channels.meta.graph import GraphApi
 from channels.meta.messaging_adapter import MessagingAdapter
 from channels.meta.messaging_faults import MESSAGING
-from channels.types import Account, Envelope, Fault, JsonObject
+from channels.outbound import Envelope
+from channels.types import Account, Fault, JsonObject
 from channels.wire import SHORT, as_id, as_text
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from channels.content import OrderItem, OrderPart, SystemPart
+from channels.inbound import Inbound, PreferenceChanged, StatusReported, StatusUpTo
 from channels.meta.messaging import Dialect, Item, Reader, parse_entries
 from channels.meta.messaging_events import (
     HANDOVER,
@@ -18,16 +20,7 @@ from channels.meta.messaging_events import (
     received,
 )
 from channels.meta.messaging_parts import AttachmentReader, appointment, location, media, share, template
-from channels.types import (
-    Inbound,
-    JsonObject,
-    OrderItem,
-    OrderPart,
-    PreferenceChanged,
-    StatusReported,
-    StatusUpTo,
-    SystemPart,
-)
+from channels.types import JsonObject
 from channels.wire import LONG, SHORT, as_id, as_list, as_number, as_text, as_time, kept_object, objects
 
 _FACEBOOK: Final = "https://www.facebook.com"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from channels.types import Inbound, JsonObject, JsonValue, UnsupportedEvent
+from channels.inbound import Inbound, UnsupportedEvent
+from channels.types import JsonObject, JsonValue
 from channels.wire import as_list, kept
 
 

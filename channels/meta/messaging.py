@@ -15,8 +15,9 @@ from typing import Final
 
 import orjson
 
+from channels.inbound import Inbound, UnsupportedEvent
 from channels.meta.envelope import collect, entries, misshapen
-from channels.types import Address, Inbound, JsonObject, JsonValue, Person, UnsupportedEvent
+from channels.types import Address, JsonObject, JsonValue, Person
 from channels.wire import SHORT, UNKNOWN_TIME, as_id, as_object, as_text, as_time, kept
 
 _AMBIENT: Final = frozenset({"sender", "recipient", "timestamp", "hop_context", "prior_message"})

@@ -16,22 +16,13 @@ import orjson
 
 from channels.adapter import AccountFacts, Http, HttpStream, OutboundFile, Upload
 from channels.capabilities import Capabilities
+from channels.content import MediaRef
 from channels.errors import FetchError, SendError
 from channels.meta.graph import GraphApi
 from channels.meta.messaging_faults import SENT_ALL_THE_SAME
 from channels.meta.messaging_plan import plan_parts
-from channels.types import (
-    Accepted,
-    Account,
-    Address,
-    Envelope,
-    Fault,
-    JsonObject,
-    MediaRef,
-    OutboundPart,
-    Person,
-    Piece,
-)
+from channels.outbound import Accepted, Envelope, OutboundPart, Piece
+from channels.types import Account, Address, Fault, JsonObject, Person
 from channels.wire import SHORT, as_id, as_link, as_object, as_text
 
 _VIDEO_TIMEOUT: Final = 90.0

@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from channels.meta.messaging import Item, Reader, flag
-from channels.meta.messaging_parts import AttachmentReader, attachment_parts, referral_of
-from channels.types import (
+from channels.content import ChoicePart, Part, StoryPart, SystemPart, TextPart, UnsupportedPart
+from channels.inbound import (
     ChannelNotice,
-    ChoicePart,
     Echo,
     Inbound,
-    JsonObject,
-    JsonValue,
     MessageEdited,
     MessageReceived,
     MessageUnsent,
-    Part,
     ReactionChanged,
     StatusReported,
     StatusUpTo,
-    StoryPart,
-    SystemPart,
-    TextPart,
-    UnsupportedPart,
 )
+from channels.meta.messaging import Item, Reader, flag
+from channels.meta.messaging_parts import AttachmentReader, attachment_parts, referral_of
+from channels.types import JsonObject, JsonValue
 from channels.wire import LONG, SHORT, as_id, as_integer, as_link, as_object, as_text, as_time, kept_object
 
 _REACTIONS: Final[Mapping[str, str]] = {

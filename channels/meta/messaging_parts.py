@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from channels.types import (
-    JsonObject,
-    JsonValue,
+from channels.content import (
     LocationPart,
     MediaKind,
     MediaPart,
     MediaRef,
     Part,
-    Referral,
     SharePart,
     SystemPart,
     TextPart,
     UnsupportedPart,
 )
+from channels.inbound import Referral
+from channels.types import JsonObject, JsonValue
 from channels.wire import LONG, SHORT, as_id, as_link, as_list, as_number, as_object, as_text, kept_object
 
 AttachmentReader = Callable[[JsonObject, JsonObject], Sequence[Part]]

@@ -10,15 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
 from channels.capabilities import MEDIA_WORDS, Capabilities, ChoiceRule, TextLimit
+from channels.content import Entity, EntityKind, MediaKind
 from channels.errors import ContentRefused
-from channels.split import fits, split
-from channels.types import (
+from channels.outbound import (
     Choice,
-    Entity,
-    EntityKind,
-    JsonObject,
-    JsonValue,
-    MediaKind,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -29,6 +24,8 @@ from channels.types import (
     OutboundText,
     Piece,
 )
+from channels.split import fits, split
+from channels.types import JsonObject, JsonValue
 
 ATTACHMENT_TYPES: Final[Mapping[MediaKind, str]] = {
     "image": "image",

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from channels.adapter import WebhookSecrets
+from channels.inbound import Inbound, UnsupportedEvent
 from channels.meta import signature
-from channels.types import Inbound, JsonObject, UnsupportedEvent
+from channels.types import JsonObject
 from channels.wire import SHORT, Undecodable, as_text, decode, kept, undecodable
 
 ProductParser: TypeAlias = Callable[[JsonObject], list[Inbound]]

@@ -12,26 +12,15 @@ import orjson
 
 from channels.adapter import AccountFacts, Http, HttpAnswer, HttpStream, OutboundFile, Upload
 from channels.capabilities import Capabilities
+from channels.content import MediaRef
 from channels.errors import ContentRefused, FetchError, SendError
+from channels.outbound import Accepted, Envelope, OutboundPart, OutboundText, Piece
 from channels.telegram.capabilities import CAPABILITIES
 from channels.telegram.errors import NOT_MODIFIED, QUERY_TOO_OLD, Reply, fault_of, read_reply
 from channels.telegram.message_key import MessageKey
 from channels.telegram.people import BUSINESS, GROUP, USER, read_group, read_user
 from channels.telegram.render import render, render_text
-from channels.types import (
-    Accepted,
-    Account,
-    Address,
-    Envelope,
-    Fault,
-    JsonObject,
-    JsonValue,
-    MediaRef,
-    OutboundPart,
-    OutboundText,
-    Person,
-    Piece,
-)
+from channels.types import Account, Address, Fault, JsonObject, JsonValue, Person
 from channels.wire import SHORT, as_integer, as_object, as_text, objects
 
 API_BASE: Final = "https://api.telegram.org"

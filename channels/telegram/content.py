@@ -11,17 +11,10 @@ from typing import Final
 
 import orjson
 
-from channels.telegram.entities import read_entities
-from channels.telegram.people import USER, display_name, read_phone
-from channels.telegram.rich import plain_words
-from channels.telegram.services import ENVELOPE, SERVICES, read_service
-from channels.types import (
-    Address,
+from channels.content import (
     ChoicePart,
     ContactCard,
     ContactsPart,
-    JsonObject,
-    JsonValue,
     LocationPart,
     MediaKind,
     MediaPart,
@@ -33,6 +26,11 @@ from channels.types import (
     TextPart,
     UnsupportedPart,
 )
+from channels.telegram.entities import read_entities
+from channels.telegram.people import USER, display_name, read_phone
+from channels.telegram.rich import plain_words
+from channels.telegram.services import ENVELOPE, SERVICES, read_service
+from channels.types import Address, JsonObject, JsonValue
 from channels.wire import LONG, SHORT, as_integer, as_number, as_object, as_text, kept_object, objects
 
 _Reader = Callable[[JsonValue, JsonObject], tuple[Part, ...]]

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
-from channels.types import Entity, EntityKind, JsonObject, JsonValue
+from channels.content import Entity, EntityKind
+from channels.types import JsonObject, JsonValue
 from channels.wire import LONG, as_integer, as_object, as_text, objects
 
 _KINDS: Final[dict[str, EntityKind]] = {

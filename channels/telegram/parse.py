@@ -13,27 +13,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from channels.telegram.content import read_parts
-from channels.telegram.message_key import MessageKey, callback_id, passing_id
-from channels.telegram.people import GROUP, is_private, read_chat, read_group, read_phone, read_user
-from channels.types import (
-    Address,
+from channels.content import ChoicePart
+from channels.inbound import (
     ChannelNotice,
-    ChoicePart,
     Echo,
     IdentityChanged,
     Inbound,
-    JsonObject,
-    JsonValue,
     MessageEdited,
     MessageReceived,
     MessageUnsent,
-    Person,
     ReachabilityChanged,
     ReactionChanged,
     Referral,
     UnsupportedEvent,
 )
+from channels.telegram.content import read_parts
+from channels.telegram.message_key import MessageKey, callback_id, passing_id
+from channels.telegram.people import GROUP, is_private, read_chat, read_group, read_phone, read_user
+from channels.types import Address, JsonObject, JsonValue, Person
 from channels.wire import (
     LONG,
     SHORT,

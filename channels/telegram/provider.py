@@ -6,8 +6,8 @@ import hmac
 from collections.abc import Mapping
 
 from channels.adapter import WebhookSecrets
+from channels.inbound import Inbound
 from channels.telegram.parse import parse_update
-from channels.types import Inbound
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  the name of a header, not a secret
 

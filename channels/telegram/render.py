@@ -10,19 +10,11 @@ from itertools import groupby
 from typing import Final, assert_never
 
 from channels.capabilities import MEDIA_WORDS, TextLimit
+from channels.content import ContactCard, Entity, MediaKind
 from channels.errors import ContentRefused
-from channels.split import fits, split_spans
-from channels.telegram.capabilities import ALBUM, CAPABILITIES, PAYLOAD, REACTIONS, TEXT
-from channels.telegram.entities import clip_entities, write_entities
-from channels.telegram.message_key import MessageKey
-from channels.types import (
+from channels.outbound import (
     Choice,
     ChoiceSection,
-    ContactCard,
-    Entity,
-    JsonObject,
-    JsonValue,
-    MediaKind,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -33,6 +25,11 @@ from channels.types import (
     OutboundText,
     Piece,
 )
+from channels.split import fits, split_spans
+from channels.telegram.capabilities import ALBUM, CAPABILITIES, PAYLOAD, REACTIONS, TEXT
+from channels.telegram.entities import clip_entities, write_entities
+from channels.telegram.message_key import MessageKey
+from channels.types import JsonObject, JsonValue
 
 _MEDIA_CALLS: Final[dict[MediaKind, tuple[str, str]]] = {
     "image": ("sendPhoto", "photo"),

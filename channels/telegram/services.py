@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from channels.content import SystemPart
 from channels.telegram.people import display_name
-from channels.types import JsonObject, JsonValue, SystemPart
+from channels.types import JsonObject, JsonValue
 from channels.wire import LONG, as_object, as_text, kept_object, objects
 
 SERVICES: Final = frozenset(

@@ -12,22 +12,12 @@ from typing import Final
 from urllib.parse import quote
 
 from channels.adapter import AccountFacts, Http, HttpStream, OutboundFile, Upload
+from channels.content import MediaRef
 from channels.errors import FetchError, SendError
 from channels.meta.files import open_file
 from channels.meta.graph import GraphApi
-from channels.types import (
-    Accepted,
-    Account,
-    Address,
-    Envelope,
-    Fault,
-    JsonObject,
-    JsonValue,
-    MediaRef,
-    OutboundPart,
-    Person,
-    Piece,
-)
+from channels.outbound import Accepted, Envelope, OutboundPart, Piece
+from channels.types import Account, Address, Fault, JsonObject, JsonValue, Person
 from channels.whatsapp.capabilities import CAPABILITIES, MEGABYTE
 from channels.whatsapp.errors import FAULTS
 from channels.whatsapp.people import GROUP, PHONE, USER, address_of

@@ -6,7 +6,8 @@ from typing import Final
 
 from channels.capabilities import ChoiceRule, TextLimit
 from channels.errors import ContentRefused
-from channels.types import Choice, ChoiceSection, JsonObject, JsonValue, OutboundChoices
+from channels.outbound import Choice, ChoiceSection, OutboundChoices
+from channels.types import JsonObject, JsonValue
 from channels.whatsapp.capabilities import CAPABILITIES, FOOTER, HEADER, LIST_LABEL, SECTION_TITLE
 from channels.whatsapp.limits import checked
 

@@ -11,13 +11,11 @@ import binascii
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
-from channels.types import (
+from channels.content import (
     ChoiceKind,
     ChoicePart,
     ContactCard,
     ContactsPart,
-    JsonObject,
-    JsonValue,
     LocationPart,
     MediaKind,
     MediaPart,
@@ -25,11 +23,12 @@ from channels.types import (
     OrderItem,
     OrderPart,
     Part,
-    Referral,
     SystemPart,
     TextPart,
     UnsupportedPart,
 )
+from channels.inbound import Referral
+from channels.types import JsonObject, JsonValue
 from channels.whatsapp.people import address_of
 from channels.wire import (
     LONG,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from channels.types import Address, IdentityChanged, Inbound, JsonObject, JsonValue, Person
+from channels.inbound import IdentityChanged, Inbound
+from channels.types import Address, JsonObject, JsonValue, Person
 from channels.whatsapp.people import USER, address_of, person_of
 from channels.whatsapp.scope import Scope
 from channels.wire import as_object

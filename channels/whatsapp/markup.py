@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from channels.types import Entity
+from channels.content import Entity
 
 _MARKS: Final = {"bold": "*", "italic": "_", "strikethrough": "~", "code": "`", "pre": "```"}
 _LINK: Final = re.compile(r"https?://\S+")

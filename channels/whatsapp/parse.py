@@ -11,20 +11,19 @@ from datetime import datetime
 from functools import partial
 from typing import Final, TypeAlias
 
-from channels.meta.envelope import collect, entries, misshapen
-from channels.types import (
+from channels.content import SystemPart
+from channels.inbound import (
     ChannelNotice,
     Echo,
     Inbound,
-    JsonObject,
     MessageEdited,
     MessageReceived,
     MessageUnsent,
-    Person,
     ReactionChanged,
-    SystemPart,
     UnsupportedEvent,
 )
+from channels.meta.envelope import collect, entries, misshapen
+from channels.types import JsonObject, Person
 from channels.whatsapp.content import parts_of, referral_of, trouble_of
 from channels.whatsapp.identity import of_system_message, system_person, update
 from channels.whatsapp.people import Contacts, group_of, person_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
-from channels.types import DeliveryStatus, Inbound, JsonObject, PreferenceChanged, StatusReported
+from channels.inbound import DeliveryStatus, Inbound, PreferenceChanged, StatusReported
+from channels.types import JsonObject
 from channels.whatsapp.errors import fault_of_webhook
 from channels.whatsapp.people import group_of, person_of
 from channels.whatsapp.scope import Scope

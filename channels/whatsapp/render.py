@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from channels.capabilities import MEDIA_WORDS
+from channels.content import ContactCard
 from channels.errors import ContentRefused
-from channels.split import split
-from channels.types import (
-    ContactCard,
-    JsonObject,
-    JsonValue,
+from channels.outbound import (
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -26,6 +23,8 @@ from channels.types import (
     OutboundText,
     Piece,
 )
+from channels.split import split
+from channels.types import JsonObject, JsonValue
 from channels.whatsapp.capabilities import CAPABILITIES
 from channels.whatsapp.choices import render_choices
 from channels.whatsapp.limits import checked

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from channels.types import JsonObject, UnsupportedEvent
+from channels.inbound import UnsupportedEvent
+from channels.types import JsonObject
 from channels.whatsapp.people import Contacts
 from channels.wire import UNKNOWN_TIME, as_time, kept
 

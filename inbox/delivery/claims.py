@@ -19,7 +19,8 @@ from uuid import UUID
 
 import asyncpg
 
-from channels.types import Address, Fault, Piece
+from channels.outbound import Piece
+from channels.types import Address, Fault
 from inbox.connections.directory import Channel, ChannelUnknown, Directory
 from inbox.delivery import gate
 from inbox.delivery import repository as rows

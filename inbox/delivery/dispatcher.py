@@ -17,7 +17,8 @@ from uuid import UUID
 
 from channels.adapter import Http, OutboundFile
 from channels.errors import SendError
-from channels.types import Envelope, Fault
+from channels.outbound import Envelope
+from channels.types import Fault
 from inbox.connections.directory import Directory
 from inbox.delivery.claims import Claim, Claims
 from inbox.delivery.outcomes import LOST, NotSent, Outcome, Refusal, Unknown

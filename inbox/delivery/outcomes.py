@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
-from channels.types import Accepted, Fault
+from channels.outbound import Accepted
+from channels.types import Fault
 
 MOST_TRIES: Final = 6
 BACK_OFF: Final = (2.0, 10.0, 30.0, 120.0, 600.0)

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from channels.types import Accepted, Address, Fault, Person
+from channels.outbound import Accepted
+from channels.types import Address, Fault, Person
 from contacts import events as contact_events
 from contacts import repository as contact_rows
 from contacts.resolution import Resolver, Sighting

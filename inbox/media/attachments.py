@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from channels.types import MediaPart, MediaRef, Part
+from channels.content import MediaPart, MediaRef, Part
 from inbox.kernel.database import UnitOfWork
 from inbox.kernel.ids import new_id
 from inbox.kernel.jobs import Jobs, NewJob

@@ -12,7 +12,7 @@ from typing import Final
 
 import filetype
 
-from channels.types import MediaKind
+from channels.content import MediaKind
 
 HEAD: Final = 256 * 1024
 """Bytes looked at: a photo's frame header stands behind its thumbnail and colour profile."""

@@ -13,8 +13,9 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from channels.adapter import Adapter, Http
+from channels.content import MediaKind, MediaRef
 from channels.errors import FetchError
-from channels.types import Account, Fault, MediaKind, MediaRef
+from channels.types import Account, Fault
 from inbox.kernel.backoff import BackOff
 from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.errors import NotFound

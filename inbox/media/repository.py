@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from channels.types import MediaKind, MediaRef
+from channels.content import MediaKind, MediaRef
 from inbox.kernel.database import UnitOfWork
 from inbox.media.schemas import MediaFault, MediaView
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from channels.types import MediaKind
+from channels.content import MediaKind
 
 MediaState = Literal["pending", "stored", "failed", "expired", "deleted", "not_kept"]
 

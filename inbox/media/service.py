@@ -11,7 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from channels.adapter import OutboundFile
-from channels.types import MediaKind
+from channels.content import MediaKind
 from inbox.agents.principal import Principal
 from inbox.kernel.database import Contended, Database, UnitOfWork
 from inbox.kernel.errors import Conflict, InboxError, NotFound, TooLarge, Unavailable

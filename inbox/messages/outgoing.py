@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from channels.types import Piece
+from channels.outbound import Piece
 from inbox.agents.principal import Principal
 from inbox.conversations.repository import Thread
 from inbox.kernel.database import Contended, UnitOfWork

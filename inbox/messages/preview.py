@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from channels.types import (
+from channels.content import (
     ChoicePart,
     ContactsPart,
     LocationPart,
     MediaPart,
     OrderPart,
-    OutboundChoices,
-    OutboundMedia,
-    OutboundPart,
-    OutboundTemplate,
-    OutboundText,
     Part,
     SharePart,
     StoryPart,
@@ -22,6 +17,7 @@ from channels.types import (
     TextPart,
     UnsupportedPart,
 )
+from channels.outbound import OutboundChoices, OutboundMedia, OutboundPart, OutboundTemplate, OutboundText
 
 
 def preview_of(parts: Sequence[Part]) -> str:

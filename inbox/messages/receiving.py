@@ -18,15 +18,14 @@ from uuid import UUID
 
 import orjson
 
-from channels.types import (
+from channels.content import ChoicePart
+from channels.inbound import (
     ChannelNotice,
-    ChoicePart,
     IdentityChanged,
     Inbound,
     MessageEdited,
     MessageReceived,
     MessageUnsent,
-    Person,
     PreferenceChanged,
     ReachabilityChanged,
     ReactionChanged,
@@ -34,6 +33,7 @@ from channels.types import (
     StatusUpTo,
     UnsupportedEvent,
 )
+from channels.types import Person
 from contacts.resolution import Resolution, Resolver, Sighting
 from inbox.connections.directory import Channel
 from inbox.conversations import events as thread_events

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from channels.types import Fault, MessageReceived, StatusReported, TextPart
+from channels.content import TextPart
+from channels.inbound import MessageReceived, StatusReported
+from channels.types import Fault
 from inbox.conversations.repository import Thread
 from inbox.kernel.database import Contended, UnitOfWork
 from inbox.messages import events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from channels.types import MessageEdited, MessageUnsent, PreferenceChanged, ReachabilityChanged, ReactionChanged
+from channels.inbound import MessageEdited, MessageUnsent, PreferenceChanged, ReachabilityChanged, ReactionChanged
 from contacts import events as contact_events
 from contacts import repository as contact_rows
 from inbox.kernel.database import UnitOfWork

@@ -9,13 +9,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from channels.types import (
+from channels.content import ContactCard, Entity, EntityKind, MediaKind
+from channels.outbound import (
     Choice,
     ChoiceSection,
-    ContactCard,
-    Entity,
-    EntityKind,
-    MediaKind,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,

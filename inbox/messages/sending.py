@@ -15,7 +15,7 @@ from typing import Protocol
 from uuid import UUID
 
 from channels.errors import ContentRefused
-from channels.types import OutboundMedia, OutboundPart, OutboundReaction, OutboundTemplate, Piece
+from channels.outbound import OutboundMedia, OutboundPart, OutboundReaction, OutboundTemplate, Piece
 from contacts import repository as contact_rows
 from inbox.agents.principal import Principal
 from inbox.connections.directory import Channel, Directory

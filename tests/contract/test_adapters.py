@@ -18,22 +18,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from channels.adapter import Adapter, Http, HttpAnswer, Provider, WebhookSecrets
+from channels.content import ContactCard, MediaKind
 from channels.errors import ChannelError, ContentRefused, FetchError, SendError
+from channels.inbound import Inbound, UnsupportedEvent
 from channels.meta import signature
-from channels.registry import ADAPTERS, PROVIDERS
-from channels.split import measure
-from channels.types import (
+from channels.outbound import (
     Accepted,
-    Account,
-    Address,
     Choice,
     ChoiceSection,
-    ContactCard,
     Envelope,
-    Inbound,
-    JsonObject,
-    JsonValue,
-    MediaKind,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -42,8 +35,10 @@ from channels.types import (
     OutboundReaction,
     OutboundTemplate,
     OutboundText,
-    UnsupportedEvent,
 )
+from channels.registry import ADAPTERS, PROVIDERS
+from channels.split import measure
+from channels.types import Account, Address, JsonObject, JsonValue
 
 DATA = Path(__file__).parents[1] / "data"
 TOKEN = "EAAB7-very-secret-token-0123456789:abcdefghij"

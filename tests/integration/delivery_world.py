@@ -16,19 +16,11 @@ from builders import Node, make_app, make_channel, make_workspace, start_node
 
 from channels.adapter import AccountFacts, Http, HttpStream, OutboundFile
 from channels.capabilities import Capabilities, RateRule, Receipts, TextLimit, WindowRule
+from channels.content import MediaRef
 from channels.errors import SendError
-from channels.types import (
-    Accepted,
-    Account,
-    Address,
-    Envelope,
-    Fault,
-    Inbound,
-    MediaRef,
-    OutboundPart,
-    Person,
-    Piece,
-)
+from channels.inbound import Inbound
+from channels.outbound import Accepted, Envelope, OutboundPart, Piece
+from channels.types import Account, Address, Fault, Person
 from contacts.resolution import Resolver
 from inbox.agents.principal import Principal
 from inbox.connections.directory import Channel

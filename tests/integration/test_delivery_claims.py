@@ -17,7 +17,8 @@ from builders import make_app, make_channel, make_workspace
 from delivery_world import World, make_world, other_node
 
 from channels.capabilities import RateRule
-from channels.types import Account, Envelope, Fault
+from channels.outbound import Envelope
+from channels.types import Account, Fault
 from inbox.delivery.claims import Claims
 from inbox.delivery.repository import waiting
 from inbox.kernel.database import Contended, UnitOfWork

@@ -14,19 +14,10 @@ from uuid import UUID
 import pytest
 from delivery_world import World, customer_address, make_world, other_node
 
-from channels.types import (
-    Accepted,
-    Account,
-    DeliveryStatus,
-    Echo,
-    Envelope,
-    Fault,
-    MessageReceived,
-    Person,
-    StatusReported,
-    StatusUpTo,
-    TextPart,
-)
+from channels.content import TextPart
+from channels.inbound import DeliveryStatus, Echo, MessageReceived, StatusReported, StatusUpTo
+from channels.outbound import Accepted, Envelope
+from channels.types import Account, Fault, Person
 from inbox.delivery.claims import Claim
 from inbox.delivery.outcomes import LOST, Outcome, Refusal, Unknown
 from inbox.delivery.recording import Recorder, Result

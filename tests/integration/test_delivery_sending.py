@@ -12,7 +12,8 @@ import pytest
 from delivery_world import World, make_world
 
 from channels.adapter import OutboundFile
-from channels.types import Accepted, Address, Fault
+from channels.outbound import Accepted
+from channels.types import Address, Fault
 from inbox.delivery import outcomes
 from inbox.kernel.http_errors import Broken, ConnectFailed, HttpError, Refused
 

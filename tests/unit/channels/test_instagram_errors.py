@@ -9,7 +9,8 @@ from fake_http import FakeHttp
 
 from channels.errors import SendError
 from channels.instagram.adapter import InstagramAdapter
-from channels.types import Accepted, Account, Address, Envelope, Piece
+from channels.outbound import Accepted, Envelope, Piece
+from channels.types import Account, Address
 
 adapter = InstagramAdapter()
 ACCOUNT = Account("instagram", "17841", "T0KEN", options={"stack": "login"})

@@ -11,30 +11,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from channels.instagram.parse import parse
-from channels.types import (
-    Address,
-    ChannelNotice,
+from channels.content import (
     ChoicePart,
-    Echo,
-    Inbound,
     MediaPart,
     MediaRef,
-    MessageEdited,
-    MessageReceived,
-    MessageUnsent,
     Part,
-    Person,
-    ReactionChanged,
-    Referral,
     SharePart,
-    StatusReported,
     StoryPart,
     SystemPart,
     TextPart,
-    UnsupportedEvent,
     UnsupportedPart,
 )
+from channels.inbound import (
+    ChannelNotice,
+    Echo,
+    Inbound,
+    MessageEdited,
+    MessageReceived,
+    MessageUnsent,
+    ReactionChanged,
+    Referral,
+    StatusReported,
+    UnsupportedEvent,
+)
+from channels.instagram.parse import parse
+from channels.types import Address, Person
 from channels.wire import decode
 
 DATA = Path(__file__).parents[2] / "data" / "instagram"

@@ -8,7 +8,7 @@ import pytest
 
 from channels.errors import ContentRefused
 from channels.instagram.adapter import InstagramAdapter
-from channels.types import (
+from channels.outbound import (
     Choice,
     ChoiceSection,
     OutboundChoices,

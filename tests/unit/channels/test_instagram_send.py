@@ -12,7 +12,8 @@ from channels.adapter import AccountFacts, OutboundFile
 from channels.errors import FetchError, SendError
 from channels.instagram.adapter import InstagramAdapter
 from channels.meta.graph import API_VERSION
-from channels.types import Accepted, Account, Address, Envelope, Person, Piece
+from channels.outbound import Accepted, Envelope, Piece
+from channels.types import Account, Address, Person
 
 adapter = InstagramAdapter()
 LOGIN = Account("instagram", "17841", "T0KEN", options={"stack": "login"})

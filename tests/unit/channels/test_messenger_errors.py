@@ -9,7 +9,8 @@ from fake_http import FakeHttp
 
 from channels.errors import SendError
 from channels.messenger.adapter import MessengerAdapter
-from channels.types import Account, Address, Envelope, Fault, Piece
+from channels.outbound import Envelope, Piece
+from channels.types import Account, Address, Fault
 
 adapter = MessengerAdapter()
 ACCOUNT = Account("messenger", "1001", "T0KEN-secret")

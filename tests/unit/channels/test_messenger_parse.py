@@ -12,33 +12,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from channels.messenger.parse import parse
-from channels.types import (
-    Address,
-    ChannelNotice,
+from channels.content import (
     ChoicePart,
-    Echo,
-    Inbound,
     LocationPart,
     MediaPart,
     MediaRef,
-    MessageEdited,
-    MessageReceived,
     OrderItem,
     OrderPart,
     Part,
-    Person,
+    SharePart,
+    SystemPart,
+    TextPart,
+    UnsupportedPart,
+)
+from channels.inbound import (
+    ChannelNotice,
+    Echo,
+    Inbound,
+    MessageEdited,
+    MessageReceived,
     PreferenceChanged,
     ReactionChanged,
     Referral,
-    SharePart,
     StatusReported,
     StatusUpTo,
-    SystemPart,
-    TextPart,
     UnsupportedEvent,
-    UnsupportedPart,
 )
+from channels.messenger.parse import parse
+from channels.types import Address, Person
 from channels.wire import UNKNOWN_TIME, decode
 
 DATA = Path(__file__).parents[2] / "data" / "messenger"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from channels.content import Entity
 from channels.errors import ContentRefused
 from channels.messenger.adapter import MessengerAdapter
-from channels.types import (
+from channels.outbound import (
     Choice,
     ChoiceSection,
-    Entity,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,

@@ -9,10 +9,12 @@ import pytest
 from fake_http import FakeHttp
 
 from channels.adapter import AccountFacts, OutboundFile
+from channels.content import MediaRef
 from channels.errors import FetchError, SendError
 from channels.messenger.adapter import MessengerAdapter
 from channels.meta.graph import API_VERSION
-from channels.types import Accepted, Account, Address, Envelope, MediaRef, Person, Piece
+from channels.outbound import Accepted, Envelope, Piece
+from channels.types import Account, Address, Person
 
 adapter = MessengerAdapter()
 BASE = f"https://graph.facebook.com/{API_VERSION}"

@@ -8,10 +8,11 @@ import hmac
 import pytest
 
 from channels.adapter import WebhookSecrets
+from channels.inbound import Inbound, UnsupportedEvent
 from channels.meta import signature
 from channels.meta.envelope import collect
 from channels.meta.provider import MetaProvider
-from channels.types import Inbound, JsonObject, UnsupportedEvent
+from channels.types import JsonObject
 
 # RFC 4231, test case 2: an answer that does not come from this code.
 RFC_KEY, RFC_BODY = "Jefe", b"what do ya want for nothing?"

@@ -3,9 +3,9 @@
 import pytest
 
 from channels.errors import ContentRefused
+from channels.outbound import Choice, ChoiceSection, OutboundChoices, OutboundContacts, OutboundLocation, OutboundMedia
+from channels.outbound import OutboundPart as Part
 from channels.registry import ADAPTERS
-from channels.types import Choice, ChoiceSection, OutboundChoices, OutboundContacts, OutboundLocation, OutboundMedia
-from channels.types import OutboundPart as Part
 
 LINK = "https://a.test/f"
 CHOICES = (ChoiceSection((Choice("A"),)),)

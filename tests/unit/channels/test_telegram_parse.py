@@ -12,35 +12,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channels.adapter import WebhookSecrets
-from channels.telegram.provider import TelegramProvider
-from channels.types import (
-    Address,
-    ChannelNotice,
+from channels.content import (
     ChoicePart,
     ContactCard,
     ContactsPart,
-    Echo,
     Entity,
-    IdentityChanged,
-    Inbound,
     LocationPart,
     MediaPart,
     MediaRef,
-    MessageEdited,
-    MessageReceived,
-    MessageUnsent,
     Part,
-    Person,
-    ReachabilityChanged,
-    ReactionChanged,
-    Referral,
     SharePart,
     StoryPart,
     SystemPart,
     TextPart,
-    UnsupportedEvent,
     UnsupportedPart,
 )
+from channels.inbound import (
+    ChannelNotice,
+    Echo,
+    IdentityChanged,
+    Inbound,
+    MessageEdited,
+    MessageReceived,
+    MessageUnsent,
+    ReachabilityChanged,
+    ReactionChanged,
+    Referral,
+    UnsupportedEvent,
+)
+from channels.telegram.provider import TelegramProvider
+from channels.types import Address, Person
 from channels.wire import UNKNOWN_TIME
 
 DATA = Path(__file__).parents[2] / "data" / "telegram"

@@ -5,16 +5,11 @@ from __future__ import annotations
 import pytest
 import regex
 
+from channels.content import ContactCard, Entity, MediaKind
 from channels.errors import ContentRefused
-from channels.telegram.adapter import TelegramAdapter
-from channels.telegram.capabilities import REACTIONS
-from channels.types import (
+from channels.outbound import (
     Choice,
     ChoiceSection,
-    ContactCard,
-    Entity,
-    JsonObject,
-    MediaKind,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -25,6 +20,9 @@ from channels.types import (
     OutboundText,
     Piece,
 )
+from channels.telegram.adapter import TelegramAdapter
+from channels.telegram.capabilities import REACTIONS
+from channels.types import JsonObject
 
 MEGABYTE = 1024 * 1024
 

@@ -9,23 +9,11 @@ import pytest
 from fake_http import FakeHttp
 
 from channels.adapter import AccountFacts, OutboundFile, Upload
+from channels.content import Entity, MediaRef
 from channels.errors import ContentRefused, FetchError, SendError
+from channels.outbound import Accepted, Envelope, OutboundPart, OutboundReaction, OutboundText, Piece
 from channels.telegram.adapter import TelegramAdapter
-from channels.types import (
-    Accepted,
-    Account,
-    Address,
-    Entity,
-    Envelope,
-    JsonObject,
-    JsonValue,
-    MediaRef,
-    OutboundPart,
-    OutboundReaction,
-    OutboundText,
-    Person,
-    Piece,
-)
+from channels.types import Account, Address, JsonObject, JsonValue, Person
 
 TOKEN = "777:AAsecretsecret"
 ACCOUNT = Account("telegram", "777", TOKEN)

@@ -6,7 +6,8 @@ import pytest
 from fake_http import FakeHttp
 
 from channels.errors import SendError
-from channels.types import Account, Address, Envelope, Fault, JsonObject, JsonValue, Piece
+from channels.outbound import Envelope, Piece
+from channels.types import Account, Address, Fault, JsonObject, JsonValue
 from channels.whatsapp.adapter import WhatsAppAdapter
 from channels.whatsapp.errors import fault_of_webhook
 

@@ -8,35 +8,36 @@ from pathlib import Path
 import orjson
 import pytest
 
-from channels.meta.provider import MetaProvider
-from channels.types import (
-    Address,
-    ChannelNotice,
+from channels.content import (
     ChoicePart,
     ContactCard,
     ContactsPart,
-    Echo,
-    IdentityChanged,
-    Inbound,
     LocationPart,
     MediaPart,
     MediaRef,
-    MessageEdited,
-    MessageReceived,
-    MessageUnsent,
     OrderItem,
     OrderPart,
     Part,
-    Person,
+    SystemPart,
+    TextPart,
+    UnsupportedPart,
+)
+from channels.inbound import (
+    ChannelNotice,
+    Echo,
+    IdentityChanged,
+    Inbound,
+    MessageEdited,
+    MessageReceived,
+    MessageUnsent,
     PreferenceChanged,
     ReactionChanged,
     Referral,
     StatusReported,
-    SystemPart,
-    TextPart,
     UnsupportedEvent,
-    UnsupportedPart,
 )
+from channels.meta.provider import MetaProvider
+from channels.types import Address, Person
 from channels.whatsapp.parse import OBJECT, parse
 from channels.wire import UNKNOWN_TIME
 

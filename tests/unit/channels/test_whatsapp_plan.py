@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from channels.content import ContactCard, Entity
 from channels.errors import ContentRefused
-from channels.types import (
-    Address,
+from channels.outbound import (
     Choice,
     ChoiceSection,
-    ContactCard,
-    Entity,
-    JsonObject,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -22,6 +19,7 @@ from channels.types import (
     OutboundText,
     Piece,
 )
+from channels.types import Address, JsonObject
 from channels.whatsapp.adapter import WhatsAppAdapter
 
 LINK = "https://example.org/a.jpg"

@@ -6,8 +6,10 @@ import pytest
 from fake_http import FakeHttp
 
 from channels.adapter import OutboundFile, Upload
+from channels.content import MediaRef
 from channels.errors import FetchError, SendError
-from channels.types import Accepted, Account, Address, Envelope, JsonObject, MediaRef, Piece
+from channels.outbound import Accepted, Envelope, Piece
+from channels.types import Account, Address, JsonObject
 from channels.whatsapp.adapter import WhatsAppAdapter
 
 TOKEN = "EAAsecret0123456789"

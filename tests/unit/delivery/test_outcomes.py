@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from channels.types import Accepted, Fault
+from channels.outbound import Accepted
+from channels.types import Fault
 from inbox.delivery.outcomes import BACK_OFF, JITTER, LOST, MOST_TRIES, NotSent, Outcome, Refusal, Unknown, follow
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

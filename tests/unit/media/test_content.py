@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channels.content import MediaKind
 from channels.simulator.samples import sample
-from channels.types import MediaKind
 from inbox.media.content import fits, kind_of, real_type, safe_name, shown_inline
 from inbox.media.serving import disposition
 
