@@ -17,6 +17,7 @@ contacts = Table(
     Column("email", Text),
     Column("phone", Text),
     Column("language", Text),
+    Column("time_zone", Text),
     Column("avatar_url", Text),
     json_object("custom"),
     Column("version", Integer, nullable=False, server_default=text("1")),
@@ -48,11 +49,13 @@ identities = Table(
     Column("unreachable", Text),
     moment("unreachable_at"),
     moment("marketing_stopped_at"),
+    Column("marketing_stopped_reason", Text),
     created(),
     ForeignKeyConstraint(["workspace_id", "contact_id"], ["contacts.workspace_id", "contacts.id"]),
     Index("ix_identities_contact", "workspace_id", "contact_id"),
 )
-"""``provider``: the kind of channel that knows this identity. ``unreachable``: null, or why nothing can be sent."""
+"""``provider``: the kind of channel that knows this identity. ``unreachable``: null, or why nothing can be sent.
+``marketing_stopped_reason``: ``asked`` when the person said so, ``provider`` when a provider refused for that reason."""
 
 addresses = Table(
     "addresses",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contacts.models
 import inbox.agents.models
+import inbox.audit.models
 import inbox.connections.models
 import inbox.conversations.models
 import inbox.delivery.models
@@ -20,6 +21,7 @@ from inbox.kernel.schema import metadata
 MODULES = (
     contacts.models,
     inbox.agents.models,
+    inbox.audit.models,
     inbox.connections.models,
     inbox.conversations.models,
     inbox.delivery.models,

@@ -23,8 +23,12 @@ workspaces = Table(
     identifier(),
     Column("name", Text, nullable=False),
     json_object("settings"),
+    Column("time_zone", Text, nullable=False, server_default="UTC"),
+    json_object("business_hours", nullable=True),
+    json_object("quiet_hours", nullable=True),
     created(),
 )
+"""``business_hours`` and ``quiet_hours`` are those of ``kernel.hours``, on the wall clock of ``time_zone``."""
 
 agents = Table(
     "agents",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
@@ -41,6 +42,7 @@ conversations = Table(
     moment("delivered_up_to"),
     moment("read_up_to"),
     Column("epoch", BigInteger, nullable=False, server_default=text("1")),
+    Column("automated", Boolean, nullable=False, server_default=text("false")),
     Column("version", Integer, nullable=False, server_default=text("1")),
     created(),
     moment("updated_at"),
@@ -68,7 +70,8 @@ messages densely in the order of their acceptance; the row lock serialises write
 
 ``window_opened_at`` is the provider's time of the last event that (re)starts the messaging window, ``window_closed_at``
 our record that the provider refused although our clock said open. ``delivered_up_to`` and ``read_up_to`` keep watermark
-receipts for sends whose own record is not there yet. ``epoch`` is the lease epoch of the responder (P9).
+receipts for sends whose own record is not there yet. ``epoch`` is the lease epoch of the responder (P9). ``automated``:
+something scheduled or running is tied to this conversation, so that whatever happens here may concern it.
 """
 
 reading_positions = Table(

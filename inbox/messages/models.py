@@ -44,6 +44,8 @@ messages = Table(
     Column("album", Text),
     Column("client_token", Text),
     Column("fingerprint", LargeBinary),
+    Column("origin_kind", Text),
+    reference("origin_id", nullable=True),
     Column("versions", Integer, nullable=False, server_default=text("1")),
     moment("occurred_at", nullable=False),
     created(),
@@ -57,6 +59,8 @@ messages = Table(
         name="status",
     ),
     CheckConstraint("(direction = 'in') = (status IS NULL)", name="status_of_outgoing"),
+    CheckConstraint("origin_kind IN ('scheduled', 'sequence', 'bot', 'broadcast', 'rule')", name="origin_kind"),
+    CheckConstraint("(origin_kind IS NULL) = (origin_id IS NULL)", name="origin"),
     UniqueConstraint("workspace_id", "channel_id", "external_id"),
     UniqueConstraint("workspace_id", "conversation_id", "number"),
     Index(
@@ -67,9 +71,11 @@ messages = Table(
         unique=True,
         postgresql_where=text("client_token IS NOT NULL"),
     ),
+    Index("ix_messages_origin", "workspace_id", "origin_id", postgresql_where=text("origin_id IS NOT NULL")),
 )
 """``external_id`` is set on what the provider told us (inbound, and replies typed in its own app); the ids of our own
-sends stand on their deliveries. ``occurred_at`` is the provider's time, ``created_at`` ours."""
+sends stand on their deliveries. ``occurred_at`` is the provider's time, ``created_at`` ours. ``origin`` names what had
+it sent, where no person or program sent it at that moment: a scheduled message, a step of a sequence."""
 
 message_versions = Table(
     "message_versions",
@@ -108,6 +114,9 @@ deliveries = Table(
     json_object("piece"),
     Column("purpose", Text, nullable=False, server_default="reply"),
     Column("epoch", BigInteger),
+    Column("hold_after_number", BigInteger),
+    Column("stop_when_closed", Boolean, nullable=False, server_default=text("false")),
+    json_object("quiet", nullable=True),
     Column("priority", SmallInteger, nullable=False, server_default=text("0")),
     Column("state", Text, nullable=False, server_default="queued"),
     moment("due_at", nullable=False),
@@ -160,7 +169,10 @@ deliveries = Table(
 )
 """One provider message. Its id is the correlation that the provider gives back. ``inferred``: the external id was
 concluded from an echo of the same words. ``uq_deliveries_in_flight`` is the promise that one conversation has at most
-one request in the air, on whatever node."""
+one request in the air, on whatever node.
+
+What the last gate is to ask (P8): ``epoch``, whether the responder is still the same; ``hold_after_number``, whether
+the customer has written since that message; ``stop_when_closed``; ``quiet``, a ``kernel.hours.Quiet`` as JSON."""
 
 parked_receipts = Table(
     "parked_receipts",
