@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from contacts.schemas import ContactView
-from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 
 
@@ -36,12 +35,12 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, contact: ContactView) -> Event:
-    return Event(workspace_id, "contact.created", encode(ContactCreated(contact)))
+    return Event.of(workspace_id, "contact.created", ContactCreated(contact))
 
 
 def updated(workspace_id: UUID, contact: ContactView) -> Event:
-    return Event(workspace_id, "contact.updated", encode(ContactUpdated(contact)))
+    return Event.of(workspace_id, "contact.updated", ContactUpdated(contact))
 
 
 def merged(workspace_id: UUID, contact: ContactView, other: UUID) -> Event:
-    return Event(workspace_id, "contact.merged", encode(ContactMerged(contact, other)))
+    return Event.of(workspace_id, "contact.merged", ContactMerged(contact, other))

@@ -55,7 +55,7 @@ identities = Table(
     Index("ix_identities_contact", "workspace_id", "contact_id"),
 )
 """``provider``: the kind of channel that knows this identity. ``unreachable``: null, or why nothing can be sent.
-``marketing_stopped_reason``: ``asked`` when the person said so, ``provider`` when a provider refused for that reason."""
+``marketing_stopped_reason``: ``asked`` when the person said so, ``refused`` when the provider did for that reason."""
 
 addresses = Table(
     "addresses",

@@ -46,6 +46,7 @@ from inbox.kernel.jobs_worker import Worker
 from inbox.kernel.keys import check_keys, secret_box
 from inbox.kernel.migrate import check_schema
 from inbox.kernel.partitions import ensure
+from inbox.kernel.reactions import Reactions
 from inbox.kernel.secrets import Passwords
 from inbox.kernel.settings import Settings
 from inbox.kernel.supervisor import Supervisor
@@ -83,7 +84,10 @@ class Runtime:
         # Kernel
         self.wakeup = Wakeup()
         self.event_log = EventLog()
-        self.database = Database(dsn, connections=settings.database_connections, event_log=self.event_log)
+        self.reactions = Reactions()
+        self.database = Database(
+            dsn, connections=settings.database_connections, event_log=self.event_log, reactions=self.reactions
+        )
         self.box = secret_box(settings)
         self.http = HttpClient(HttpSettings(allow_private=settings.allow_private_networks), HttpAnswer)
         announcer = CommitAnnouncer(self.event_log, self.wakeup)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from inbox.agents.schemas import AgentView
-from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 
 
@@ -27,8 +26,8 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, agent: AgentView) -> Event:
-    return Event(workspace_id, "agent.created", encode(AgentCreated(agent)))
+    return Event.of(workspace_id, "agent.created", AgentCreated(agent))
 
 
 def updated(workspace_id: UUID, agent: AgentView) -> Event:
-    return Event(workspace_id, "agent.updated", encode(AgentUpdated(agent)))
+    return Event.of(workspace_id, "agent.updated", AgentUpdated(agent))

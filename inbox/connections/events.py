@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from inbox.connections.schemas import ChannelView
-from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 
 
@@ -37,12 +36,12 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, channel: ChannelView) -> Event:
-    return Event(workspace_id, "channel.created", encode(ChannelCreated(channel)))
+    return Event.of(workspace_id, "channel.created", ChannelCreated(channel))
 
 
 def updated(workspace_id: UUID, channel: ChannelView) -> Event:
-    return Event(workspace_id, "channel.updated", encode(ChannelUpdated(channel)))
+    return Event.of(workspace_id, "channel.updated", ChannelUpdated(channel))
 
 
 def deleted(workspace_id: UUID, channel_id: UUID) -> Event:
-    return Event(workspace_id, "channel.deleted", encode(ChannelDeleted(channel_id)))
+    return Event.of(workspace_id, "channel.deleted", ChannelDeleted(channel_id))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from inbox.conversations.schemas import ConversationView
-from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 
 
@@ -46,20 +45,17 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, conversation: ConversationView) -> Event:
-    payload = encode(ConversationCreated(conversation))
-    return Event(workspace_id, "conversation.created", payload, conversation.id)
+    return Event.of(workspace_id, "conversation.created", ConversationCreated(conversation), conversation.id)
 
 
 def updated(workspace_id: UUID, conversation: ConversationView) -> Event:
-    payload = encode(ConversationUpdated(conversation))
-    return Event(workspace_id, "conversation.updated", payload, conversation.id)
+    return Event.of(workspace_id, "conversation.updated", ConversationUpdated(conversation), conversation.id)
 
 
 def merged(workspace_id: UUID, conversation: ConversationView, other: UUID) -> Event:
-    payload = encode(ConversationMerged(conversation, other))
-    return Event(workspace_id, "conversation.merged", payload, conversation.id)
+    return Event.of(workspace_id, "conversation.merged", ConversationMerged(conversation, other), conversation.id)
 
 
 def read(workspace_id: UUID, conversation_id: UUID, agent_id: UUID, number: int) -> Event:
-    payload = encode(ConversationRead(conversation_id, agent_id, number))
-    return Event(workspace_id, "conversation.read", payload, conversation_id)
+    data = ConversationRead(conversation_id, agent_id, number)
+    return Event.of(workspace_id, "conversation.read", data, conversation_id)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import asyncpg
 
@@ -101,6 +101,10 @@ class UnitOfWork:
     def record_all(self, events: Sequence[Event]) -> None:
         self._events.extend(events)
 
+    def recorded(self, *, since: int = 0) -> Sequence[Event]:
+        """What this transaction will say so far, without the first ``since`` events."""
+        return self._events[since:]
+
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call once the transaction is durable. For wake-ups only: a crash may skip it."""
         self._after_commit.append(callback)
@@ -130,13 +134,20 @@ class UnitOfWork:
             raise
 
 
+class Reactions(Protocol):
+    """Whoever acts on recorded events inside their transaction: ``reactions.Reactions``."""
+
+    async def follow(self, unit: UnitOfWork) -> None: ...
+
+
 class Database:
     """A pool of asyncpg connections. Start it inside the loop that uses it."""
 
-    def __init__(self, dsn: str, *, connections: int, event_log: EventLog) -> None:
+    def __init__(self, dsn: str, *, connections: int, event_log: EventLog, reactions: Reactions | None = None) -> None:
         self._dsn = dsn
         self._connections = connections
         self._event_log = event_log
+        self._reactions = reactions
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     @property
@@ -181,6 +192,8 @@ class Database:
                 unit = UnitOfWork(connection)
                 yield unit
                 if unit._events:
+                    if self._reactions is not None:
+                        await self._reactions.follow(unit)
                     stored = await self._event_log.append(connection, unit._events)
         except BROKEN_CIRCLE as error:
             raise Contended from error

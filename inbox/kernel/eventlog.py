@@ -9,7 +9,7 @@ positions, and nothing does I/O between ``append`` and COMMIT.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, SmallInteger, Table, Text, Uuid, func
 
 from inbox.kernel.connection import Connection
+from inbox.kernel.encoding import encode
 from inbox.kernel.schema import identifier, metadata
 
 event_logs = Table(
@@ -53,13 +54,30 @@ SUPERVISORS: Audience = 1
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry before it has a position. ``payload`` is the encoded JSON object of its data."""
+    """One entry before it has a position. ``payload`` is the encoded JSON object of ``data``.
+
+    ``data`` is what reactions look at, as it was when it was encoded; parts that were encoded before are in it as they
+    are. It is not stored, and not known of what was read back.
+    """
 
     workspace_id: UUID
     kind: str
     payload: bytes
     conversation_id: UUID | None = None
     audience: Audience = EVERYONE
+    data: object = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        workspace_id: UUID,
+        kind: str,
+        data: object,
+        conversation_id: UUID | None = None,
+        *,
+        audience: Audience = EVERYONE,
+    ) -> Event:
+        return cls(workspace_id, kind, encode(data), conversation_id, audience, data)
 
 
 @dataclass(frozen=True, slots=True)

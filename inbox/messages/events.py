@@ -7,7 +7,6 @@ from datetime import datetime
 from uuid import UUID
 
 from inbox.conversations.schemas import ConversationView
-from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import Event
 from inbox.messages.schemas import FaultView, MessageStatus, MessageView
 
@@ -53,18 +52,16 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, message: MessageView, conversation: ConversationView) -> Event:
-    payload = encode(MessageCreated(message, conversation))
-    return Event(workspace_id, "message.created", payload, conversation.id)
+    return Event.of(workspace_id, "message.created", MessageCreated(message, conversation), conversation.id)
 
 
 def updated(workspace_id: UUID, message: MessageView) -> Event:
-    return Event(workspace_id, "message.updated", encode(MessageUpdated(message)), message.conversation_id)
+    return Event.of(workspace_id, "message.updated", MessageUpdated(message), message.conversation_id)
 
 
 def status_changed(workspace_id: UUID, change: MessageStatusChanged) -> Event:
-    return Event(workspace_id, "message.status", encode(change), change.conversation_id)
+    return Event.of(workspace_id, "message.status", change, change.conversation_id)
 
 
 def removed(workspace_id: UUID, message_id: UUID, conversation_id: UUID) -> Event:
-    payload = encode(MessageRemoved(message_id, conversation_id))
-    return Event(workspace_id, "message.removed", payload, conversation_id)
+    return Event.of(workspace_id, "message.removed", MessageRemoved(message_id, conversation_id), conversation_id)

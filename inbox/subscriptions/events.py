@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 from uuid import UUID
 
-from inbox.kernel.encoding import encode
 from inbox.kernel.eventlog import SUPERVISORS, Event
 from inbox.subscriptions.schemas import SubscriptionView
 
@@ -86,4 +85,4 @@ def _public(subscription: SubscriptionView) -> SubscriptionView:
 
 
 def _event(workspace_id: UUID, kind: str, data: object) -> Event:
-    return Event(workspace_id, kind, encode(data), audience=SUPERVISORS)
+    return Event.of(workspace_id, kind, data, audience=SUPERVISORS)
