@@ -2,7 +2,7 @@
 
 Parsing is pure and total: for any bytes it returns a list and never raises; what it does not know becomes
 ``UnsupportedPart`` or ``UnsupportedEvent``. Sending is one HTTP exchange (an upload may precede it) and decides
-nothing: no retries, no waiting, no state.
+nothing: no retries, no waiting, no state. What only some channels can do is apart, in ``channels.abilities``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from channels.capabilities import Capabilities
@@ -120,11 +121,12 @@ class OutboundFile:
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """What a credential check found out."""
+    """What a credential check found out. ``expires_at``: of the token, where the provider tells."""
 
     account_id: str
     name: str
     options: Mapping[str, str] = field(default_factory=dict)
+    expires_at: datetime | None = None
 
 
 class Adapter(Protocol):
@@ -138,8 +140,8 @@ class Adapter(Protocol):
         """Check against the capabilities and split. Raises ``ContentRefused``; later nothing is refused by size."""
         ...
 
-    async def send(self, http: Http, account: Account, envelope: Envelope, file: OutboundFile | None) -> Accepted:
-        """Raises ``SendError``. ``file`` is the stored media named by ``envelope.piece.media_id``."""
+    async def send(self, http: Http, account: Account, envelope: Envelope, files: Sequence[OutboundFile]) -> Accepted:
+        """Raises ``SendError``. ``files`` are the stored ones named by ``envelope.piece.media_ids``, in that order."""
         ...
 
     async def mark_read(self, http: Http, account: Account, peer: Sequence[Address], external_id: str) -> None:

@@ -103,6 +103,10 @@ class Capabilities:
     mark_read: bool = False
     edit: bool = False
     delete: bool = False
+    delete_within_hours: int | None = None
+    """How long after the send a message can be deleted; ``None``: as long as it is there."""
+    blocks_people: bool = False
+    """Whether the provider itself can keep a person from writing to us."""
     templates: bool = False
     starts_conversations: bool = False
     album: int = 1

@@ -11,7 +11,15 @@ owns the HTTP client, knows whether the request had left.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from channels.types import Fault
+
+RefusalCode = Literal[
+    "empty", "invalid", "not_offered", "too_long", "too_large", "too_many", "media_type", "template_unknown",
+    "template_not_approved", "template_variables",
+]  # fmt: skip
+"""Why content is refused: the same words for every channel. ``not_offered``: the channel has no such thing."""
 
 
 class ChannelError(Exception):
@@ -21,7 +29,9 @@ class ChannelError(Exception):
 class ContentRefused(ChannelError):
     """``limit`` names the exceeded capability (``text.maximum``), ``allowed`` its value, ``part`` the index."""
 
-    def __init__(self, code: str, reason: str, *, limit: str, allowed: int | str | None = None, part: int = 0) -> None:
+    def __init__(
+        self, code: RefusalCode, reason: str, *, limit: str, allowed: int | str | None = None, part: int = 0
+    ) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from channels.content import Part
+from channels.templates import TemplateStatus
 from channels.types import Address, Fault, JsonObject, JsonValue, Person
 
 DeliveryStatus = Literal["sent", "delivered", "read", "played", "failed"]
@@ -149,8 +150,47 @@ class IdentityChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateChanged:
+    """The provider judged, paused or changed a template. What is ``None`` stays as it was.
+
+    ``account_id`` may name the owner of several accounts (a WABA): it concerns all channels of that owner.
+    """
+
+    account_id: str
+    name: str
+    language: str
+    occurred_at: datetime
+    external_id: str | None = None
+    status: TemplateStatus | None = None
+    category: str | None = None
+    quality: str | None = None
+    reason: str | None = None
+    changed: bool = False
+    """The definition itself is another one now: fetch it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """The provider says how the account stands: quality, restrictions, reviews, bans, capabilities.
+
+    ``health`` is what it means for sending: ``paused`` nothing goes out, ``degraded`` it goes out with a reason to
+    look, ``ok`` a former trouble of this ``aspect`` is over, ``None`` worth knowing only.
+    ``account_id`` may name the owner of several accounts, as for templates.
+    """
+
+    account_id: str
+    aspect: str
+    """What it is about, ours and stable: ``quality``, ``restriction``, ``review``, ``name``, ``limit``, ``policy``."""
+    occurred_at: datetime
+    health: Literal["ok", "degraded", "paused"] | None = None
+    reason: str | None = None
+    """One sentence for a person."""
+    data: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelNotice:
-    """Something about the channel itself: quality, template status, account review, policy enforcement."""
+    """Something about the channel that changes no state of ours: kept, and shown to who looks after channels."""
 
     account_id: str
     topic: str
@@ -178,6 +218,8 @@ Inbound: TypeAlias = (
     | ReachabilityChanged
     | PreferenceChanged
     | IdentityChanged
+    | TemplateChanged
+    | AccountChanged
     | ChannelNotice
     | UnsupportedEvent
 )

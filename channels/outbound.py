@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from channels.content import ContactCard, Entity, MediaKind
@@ -29,6 +30,20 @@ class OutboundMedia:
     filename: str | None = None
     caption: str | None = None
     type: Literal["media"] = "media"
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Our own file, as ``Piece.media_ids`` wants it."""
+        return () if self.media_id is None else (self.media_id,)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundAlbum:
+    """Files shown as one. Where a channel has no albums (``capabilities.album`` 1) they go one by one, in order."""
+
+    items: tuple[OutboundMedia, ...]
+    caption: str | None = None
+    type: Literal["album"] = "album"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +92,31 @@ class OutboundChoices:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateValues:
+    """What fills the gaps of a template. Positional gaps are called ``"1"``, ``"2"``, …"""
+
+    header: Mapping[str, str] = field(default_factory=dict)
+    header_media: OutboundMedia | None = None
+    header_location: OutboundLocation | None = None
+    body: Mapping[str, str] = field(default_factory=dict)
+    buttons: Mapping[int, str] = field(default_factory=dict)
+    """By place of the button, from 0: the rest of a link, the payload of a quick reply, the code of a coupon."""
+
+
+@dataclass(frozen=True, slots=True)
 class OutboundTemplate:
-    """A provider-approved template, with its components as the provider wants them."""
+    """A template approved by the provider, with its components as the provider wants them.
+
+    Who sends names values; ``channels.abilities.HasTemplates.fill`` makes the components from them and the definition.
+    ``media`` are our stored files that the components refer to, uploaded before the send.
+    """
 
     name: str
     language: str
     components: tuple[JsonObject, ...] = ()
+    media: tuple[OutboundMedia, ...] = ()
+    text: str | None = None
+    """How it reads to the customer, filled in."""
     type: Literal["template"] = "template"
 
 
@@ -98,6 +132,7 @@ class OutboundReaction:
 OutboundPart: TypeAlias = (
     OutboundText
     | OutboundMedia
+    | OutboundAlbum
     | OutboundLocation
     | OutboundContacts
     | OutboundChoices
@@ -116,8 +151,8 @@ class Piece:
     payload: JsonObject
     text: str | None = None
     """The words of this piece: an echo without correlation is recognised by them (Instagram)."""
-    media_id: str | None = None
-    """Our stored file that has to be uploaded with it."""
+    media_ids: tuple[str, ...] = ()
+    """Our stored files that have to be uploaded with it, in the order in which the payload wants them."""
     lane: Literal["message", "media"] = "message"
     """Which of the channel's rates it counts against."""
 

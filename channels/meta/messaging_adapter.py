@@ -74,14 +74,14 @@ class MessagingAdapter(ABC):
     def plan(self, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
         return plan_parts(parts, self.capabilities)
 
-    async def send(self, http: Http, account: Account, envelope: Envelope, file: OutboundFile | None) -> Accepted:
+    async def send(self, http: Http, account: Account, envelope: Envelope, files: Sequence[OutboundFile]) -> Accepted:
         recipient = self._recipient(account, envelope.recipient, SendError)
         payload = envelope.piece.payload
         reaction = payload.get("reaction")
         if isinstance(reaction, dict):
             return await self._react(http, account, recipient, reaction)
         if "upload" in payload:
-            message = await self._uploaded(http, account, as_text(payload["upload"]) or "file", file)
+            message = await self._uploaded(http, account, as_text(payload["upload"]) or "file", next(iter(files), None))
         else:
             message = as_object(payload.get("message"))
         if not message:

@@ -12,8 +12,10 @@ from typing import Final, assert_never
 from channels.capabilities import MEDIA_WORDS, Capabilities, ChoiceRule, TextLimit
 from channels.content import Entity, EntityKind, MediaKind
 from channels.errors import ContentRefused
+from channels.limits import in_album
 from channels.outbound import (
     Choice,
+    OutboundAlbum,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -57,6 +59,10 @@ def _pieces(part: OutboundPart, capabilities: Capabilities, index: int) -> Itera
             # Media and text cannot share a message (facts 2.3): the caption follows as one of its own.
             if part.caption and not part.caption.isspace():
                 yield from _texts(part.caption, capabilities.text, index)
+        case OutboundAlbum():
+            for album in in_album(part, 1, index):
+                for one in album:
+                    yield from _pieces(one, capabilities, index)
         case OutboundChoices():
             yield _choices(part, capabilities, index)
         case OutboundReaction():
@@ -143,7 +149,7 @@ def _media(part: OutboundMedia, capabilities: Capabilities, index: int) -> Piece
     moving = kind == "animation" and mime_type is not None and mime_type.startswith("video/")
     attachment = "video" if moving else ATTACHMENT_TYPES[kind]
     if part.url is None:
-        return Piece({"upload": attachment}, media_id=part.media_id, lane="media")
+        return Piece({"upload": attachment}, media_ids=part.stored, lane="media")
     payload: JsonObject = {"type": attachment, "payload": {"url": part.url}}
     return Piece({"message": {"attachment": payload}}, lane="media")
 

@@ -48,7 +48,8 @@ class TelegramAdapter:
     def plan(self, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
         return render(parts)
 
-    async def send(self, http: Http, account: Account, envelope: Envelope, file: OutboundFile | None) -> Accepted:
+    async def send(self, http: Http, account: Account, envelope: Envelope, files: Sequence[OutboundFile]) -> Accepted:
+        file = next(iter(files), None)
         payload = envelope.piece.payload
         method, field = as_text(payload.get("method")), as_text(payload.get("file"))
         replied = MessageKey.find(envelope.reply_to)
@@ -71,20 +72,23 @@ class TelegramAdapter:
             raise SendError(fault_of(reply, token=account.token, group=chat.id < 0))
         return Accepted(_external_ids(reply.body.get("result"), chat))
 
-    async def edit(self, http: Http, account: Account, external_id: str, text: OutboundText) -> None:
+    async def edit(
+        self, http: Http, account: Account, peer: Sequence[Address], external_id: str, parts: Sequence[OutboundPart]
+    ) -> None:
         """Replace the words of a text of ours. Raises ``ContentRefused`` or ``SendError``."""
+        text = parts[0] if len(parts) == 1 else None
+        if not isinstance(text, OutboundText):
+            raise ContentRefused("not_offered", "Only a text can be edited here.", limit="edit")
         pieces = render_text(text)
         if len(pieces) > 1:
             limit = self.capabilities.text.maximum
-            raise ContentRefused(
-                "text_too_long", "An edited text stays one message.", limit="text.maximum", allowed=limit
-            )
+            raise ContentRefused("too_long", "An edited text stays one message.", limit="text.maximum", allowed=limit)
         params = {**as_object(pieces[0].payload.get("params")), **_params_of(external_id)}
         reply = await _call(http, account, "editMessageText", params)
         if not reply.says(NOT_MODIFIED):
             _require(reply, account)
 
-    async def delete(self, http: Http, account: Account, external_id: str) -> None:
+    async def delete(self, http: Http, account: Account, peer: Sequence[Address], external_id: str) -> None:
         """Take a message back, within 48 hours. Raises ``SendError``."""
         params = _params_of(external_id)
         if "business_connection_id" in params:

@@ -12,9 +12,11 @@ from typing import Final, assert_never
 from channels.capabilities import MEDIA_WORDS, TextLimit
 from channels.content import ContactCard, Entity, MediaKind
 from channels.errors import ContentRefused
+from channels.limits import in_album
 from channels.outbound import (
     Choice,
     ChoiceSection,
+    OutboundAlbum,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -55,7 +57,7 @@ _VARIATION: Final = "\ufe0f"
 def render(parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
     """Raises ``ContentRefused``."""
     if not parts:
-        raise ContentRefused("content_empty", "There is nothing to send.", limit="content")
+        raise ContentRefused("empty", "There is nothing to send.", limit="content")
     numbered = list(enumerate(parts))
     pieces: list[Piece] = []
     for family, group in groupby(numbered, key=lambda item: _album_family(item[1])):
@@ -73,11 +75,14 @@ def _render_part(index: int, part: OutboundPart) -> Iterator[Piece]:
             yield from render_text(part, index)
         case OutboundMedia():
             yield _render_media(part, index)
+        case OutboundAlbum():
+            for album in in_album(part, ALBUM, index):
+                yield from _render_albums([(index, one) for one in album])
         case OutboundLocation():
             yield _render_location(part, index)
         case OutboundContacts():
             if not part.cards:
-                raise ContentRefused("content_empty", "There is no contact to send.", limit="contacts", part=index)
+                raise ContentRefused("empty", "There is no contact to send.", limit="contacts", part=index)
             for card in part.cards:
                 yield _render_contact(card, index)
         case OutboundChoices():
@@ -85,7 +90,7 @@ def _render_part(index: int, part: OutboundPart) -> Iterator[Piece]:
         case OutboundReaction():
             yield _render_reaction(part, index)
         case OutboundTemplate():
-            raise ContentRefused("templates_unsupported", "Telegram has no templates.", limit="templates", part=index)
+            raise ContentRefused("not_offered", "Telegram has no templates.", limit="templates", part=index)
         case _:
             assert_never(part)
 
@@ -101,7 +106,7 @@ def render_text(part: OutboundText, index: int = 0) -> list[Piece]:
 def _text_pieces(text: str, entities: Sequence[Entity], index: int, extras: JsonObject) -> list[Piece]:
     spans = split_spans(text, TEXT, [(entity.offset, entity.length) for entity in entities])
     if not spans:
-        raise ContentRefused("text_empty", "The text has no visible character.", limit="text.minimum", part=index)
+        raise ContentRefused("empty", "The text has no visible character.", limit="text.minimum", part=index)
     pieces: list[Piece] = []
     for start, end in spans:
         words = text[start:end]
@@ -125,29 +130,29 @@ def _render_media(part: OutboundMedia, index: int) -> Piece:
     payload: JsonObject = {"method": method, "params": params}
     if part.url is None:
         payload["file"] = field
-    return Piece(payload, part.caption, None if part.url else part.media_id, "media")
+    return Piece(payload, part.caption, part.stored, "media")
 
 
 def _check_media(part: OutboundMedia, index: int) -> None:
     name, rule = f"media.{part.kind}", CAPABILITIES.media[part.kind]
     if not part.url and not part.media_id:
-        raise ContentRefused("media_missing", "The file is neither stored nor linked.", limit=name, part=index)
+        raise ContentRefused("invalid", "The file is neither stored nor linked.", limit=name, part=index)
     most = rule.max_bytes_by_link if part.url and rule.max_bytes_by_link is not None else rule.max_bytes
     if most == 0:
         reason = f"Telegram takes {MEDIA_WORDS[part.kind]} only as uploads."
-        raise ContentRefused("media_link_unsupported", reason, limit=f"{name}.max_bytes_by_link", allowed=0, part=index)
+        raise ContentRefused("not_offered", reason, limit=f"{name}.max_bytes_by_link", allowed=0, part=index)
     if part.size is not None and part.size > most:
         limit = f"{name}.max_bytes_by_link" if part.url else f"{name}.max_bytes"
-        raise ContentRefused("media_too_large", "The file is too large.", limit=limit, allowed=most, part=index)
+        raise ContentRefused("too_large", "The file is too large.", limit=limit, allowed=most, part=index)
     mime_type = (part.mime_type or "").partition(";")[0].strip().lower()
     if mime_type and rule.mime_types and mime_type not in rule.mime_types:
         allowed = ", ".join(rule.mime_types)
         reason = f"Telegram does not take {mime_type} files as {MEDIA_WORDS[part.kind]}."
-        raise ContentRefused("media_type_unsupported", reason, limit=f"{name}.mime_types", allowed=allowed, part=index)
+        raise ContentRefused("media_type", reason, limit=f"{name}.mime_types", allowed=allowed, part=index)
     if part.caption and (rule.caption is None or not fits(part.caption, rule.caption)):
         limit, allowed_length = f"{name}.caption", rule.caption.maximum if rule.caption else 0
         reason = "The caption is too long." if rule.caption else "This kind takes no caption."
-        raise ContentRefused("caption_too_long", reason, limit=limit, allowed=allowed_length, part=index)
+        raise ContentRefused("too_long", reason, limit=limit, allowed=allowed_length, part=index)
 
 
 def _album_family(part: OutboundPart) -> str | None:
@@ -175,7 +180,7 @@ def _render_albums(parts: Sequence[tuple[int, OutboundMedia]]) -> Iterator[Piece
 
 def _render_location(part: OutboundLocation, index: int) -> Piece:
     if not (abs(part.latitude) <= _MOST_LATITUDE and abs(part.longitude) <= _MOST_LONGITUDE):
-        raise ContentRefused("location_invalid", "There is no such place on Earth.", limit="location", part=index)
+        raise ContentRefused("invalid", "There is no such place on Earth.", limit="location", part=index)
     params: JsonObject = {"latitude": part.latitude, "longitude": part.longitude}
     if not (part.name or part.address):
         return Piece({"method": "sendLocation", "params": params})
@@ -186,7 +191,7 @@ def _render_location(part: OutboundLocation, index: int) -> Piece:
 
 def _render_contact(card: ContactCard, index: int) -> Piece:
     if not card.phones:
-        raise ContentRefused("contact_without_phone", "A contact needs a phone number.", limit="contacts", part=index)
+        raise ContentRefused("invalid", "A contact needs a phone number.", limit="contacts", part=index)
     params: JsonObject = {
         "phone_number": card.phones[0],
         "first_name": card.name or card.organisation or card.phones[0],
@@ -199,13 +204,13 @@ def _render_contact(card: ContactCard, index: int) -> Piece:
 def _render_reaction(part: OutboundReaction, index: int) -> Piece:
     target = MessageKey.find(part.target)
     if target is None or target.connection is not None:
-        raise ContentRefused("target_invalid", "That message cannot be reacted to.", limit="reactions", part=index)
+        raise ContentRefused("invalid", "That message cannot be reacted to.", limit="reactions", part=index)
     reaction: list[JsonValue] = []
     if part.emoji:
         emoji = part.emoji.replace(_VARIATION, "")
         if emoji not in REACTIONS:
             raise ContentRefused(
-                "reaction_unsupported",
+                "not_offered",
                 "Telegram does not offer this emoji as a reaction.",
                 limit="reaction_emoji",
                 allowed=" ".join(REACTIONS),
@@ -223,10 +228,10 @@ def _render_choices(part: OutboundChoices, index: int) -> list[Piece]:
     rows = [_button(part, choice, index) for section in part.sections for choice in section.choices]
     limit, rule = f"choices.{part.style}", CAPABILITIES.choices[part.style]
     if not rows:
-        raise ContentRefused("choices_empty", "There is nothing to choose from.", limit=f"{limit}.minimum", part=index)
+        raise ContentRefused("empty", "There is nothing to choose from.", limit=f"{limit}.minimum", part=index)
     if len(rows) > rule.maximum:
         reason = f"At most {rule.maximum} choices fit below a message."
-        raise ContentRefused("too_many_choices", reason, limit=f"{limit}.maximum", allowed=rule.maximum, part=index)
+        raise ContentRefused("too_many", reason, limit=f"{limit}.maximum", allowed=rule.maximum, part=index)
     keyboard: list[JsonValue] = [[row] for row in rows]
     markup: JsonObject = {"inline_keyboard": keyboard}
     if part.style == "quick_replies":
@@ -258,16 +263,16 @@ def _button(part: OutboundChoices, choice: Choice, index: int) -> JsonObject:
     limit, rule = f"choices.{part.style}", CAPABILITIES.choices[part.style]
     if not choice.title.strip() or not fits(choice.title, rule.title):
         reason = f"A choice needs a title of 1 to {rule.title.maximum} characters."
-        raise ContentRefused("choice_title", reason, limit=f"{limit}.title", allowed=rule.title.maximum, part=index)
+        raise ContentRefused("too_long", reason, limit=f"{limit}.title", allowed=rule.title.maximum, part=index)
     if choice.url is not None:
         if not rule.links:
             reason = "A quick reply cannot open a link."
-            raise ContentRefused("choice_link", reason, limit=f"{limit}.links", part=index)
+            raise ContentRefused("not_offered", reason, limit=f"{limit}.links", part=index)
         return {"text": choice.title, "url": choice.url}
     if part.style == "quick_replies":
         return {"text": choice.title}
     payload = choice.payload or choice.title
     if not fits(payload, PAYLOAD):
         reason = f"What a button gives back may have {PAYLOAD.maximum} bytes."
-        raise ContentRefused("choice_payload", reason, limit=f"{limit}.payload", allowed=PAYLOAD.maximum, part=index)
+        raise ContentRefused("too_long", reason, limit=f"{limit}.payload", allowed=PAYLOAD.maximum, part=index)
     return {"text": choice.title, "callback_data": payload}

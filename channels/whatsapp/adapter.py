@@ -40,10 +40,10 @@ class WhatsAppAdapter:
     def plan(self, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
         return plan(parts)
 
-    async def send(self, http: Http, account: Account, envelope: Envelope, file: OutboundFile | None) -> Accepted:
+    async def send(self, http: Http, account: Account, envelope: Envelope, files: Sequence[OutboundFile]) -> Accepted:
         message = _message(envelope)
-        if envelope.piece.media_id is not None:
-            await self._attach(http, account, message, file)
+        if envelope.piece.media_ids:
+            await self._attach(http, account, message, next(iter(files), None))
         answer = await self._graph.call(http, account, "POST", f"{account.account_id}/messages", json=message)
         return _accepted(answer)
 

@@ -55,7 +55,7 @@ def _link(choices: list[Choice], rule: ChoiceRule, where: str, index: int) -> tu
         return None
     if not rule.links or len(choices) > 1:
         raise ContentRefused(
-            "links",
+            "not_offered",
             "On WhatsApp a link button stands alone in its message.",
             limit=f"{where}.links",
             allowed=1 if rule.links else 0,
@@ -85,7 +85,7 @@ def _list(part: OutboundChoices, rule: ChoiceRule, where: str, index: int) -> tu
         )
     if not part.label:
         raise ContentRefused(
-            "label", "A list needs a label for the button that opens it.", limit=f"{where}.label", part=index
+            "invalid", "A list needs a label for the button that opens it.", limit=f"{where}.label", part=index
         )
     label = checked(part.label, LIST_LABEL, f"{where}.label.maximum", index)
     identified = iter(_identified([choice for section in sections for choice in section.choices], rule, where, index))
@@ -104,7 +104,7 @@ def _section_title(section: ChoiceSection, sections: int, where: str, index: int
         return {"title": checked(section.title, SECTION_TITLE, f"{where}.section.title.maximum", index)}
     if sections > 1:
         raise ContentRefused(
-            "section_title", "Every section needs a title when there are several.", limit=f"{where}.section", part=index
+            "invalid", "Every section needs a title when there are several.", limit=f"{where}.section", part=index
         )
     return {}
 
@@ -112,7 +112,7 @@ def _section_title(section: ChoiceSection, sections: int, where: str, index: int
 def _row(choice: Choice, identifier: str, rule: ChoiceRule, where: str, index: int) -> JsonObject:
     if choice.url:
         raise ContentRefused(
-            "links", "A row of a list cannot be a link.", limit=f"{where}.links", allowed=0, part=index
+            "not_offered", "A row of a list cannot be a link.", limit=f"{where}.links", allowed=0, part=index
         )
     row: JsonObject = {"id": identifier, "title": _title(choice, rule.title, where, index)}
     if choice.description and rule.description:
@@ -133,5 +133,5 @@ def _identified(choices: list[Choice], rule: ChoiceRule, where: str, index: int)
         for choice in choices
     ]
     if len({identifier for _, identifier in found}) < len(found):
-        raise ContentRefused("not_unique", "Two choices have the same payload.", limit=f"{where}.payload", part=index)
+        raise ContentRefused("invalid", "Two choices have the same payload.", limit=f"{where}.payload", part=index)
     return found

@@ -12,7 +12,9 @@ from typing import Final, assert_never
 from channels.capabilities import MEDIA_WORDS
 from channels.content import ContactCard
 from channels.errors import ContentRefused
+from channels.limits import in_album
 from channels.outbound import (
+    OutboundAlbum,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -48,6 +50,8 @@ def _render(part: OutboundPart, index: int) -> list[Piece]:
             return _text(part, index)
         case OutboundMedia():
             return _media(part, index)
+        case OutboundAlbum():
+            return [piece for item in in_album(part, 1, index) for one in item for piece in _media(one, index)]
         case OutboundLocation():
             return [Piece(_location(part, index))]
         case OutboundContacts():
@@ -77,7 +81,7 @@ def _media(part: OutboundMedia, index: int) -> list[Piece]:
     if rule is None:
         allowed = ", ".join(CAPABILITIES.media)
         raise ContentRefused(
-            "media_kind", f"WhatsApp has no {MEDIA_WORDS[part.kind]}.", limit="media", allowed=allowed, part=index
+            "not_offered", f"WhatsApp has no {MEDIA_WORDS[part.kind]}.", limit="media", allowed=allowed, part=index
         )
     where = f"media.{part.kind}"
     mime_type = (part.mime_type or "").partition(";")[0].strip().lower()
@@ -91,7 +95,7 @@ def _media(part: OutboundMedia, index: int) -> list[Piece]:
         )
     if part.size is not None and part.size > rule.max_bytes:
         raise ContentRefused(
-            "media_size",
+            "too_large",
             f"The file is too large for WhatsApp: {part.size} of {rule.max_bytes} bytes.",
             limit=f"{where}.max_bytes",
             allowed=rule.max_bytes,
@@ -108,22 +112,22 @@ def _media(part: OutboundMedia, index: int) -> list[Piece]:
     if caption and rule.caption is not None:
         content["caption"] = checked(caption, rule.caption, f"{where}.caption.maximum", index)
     kind = _TYPE_OF.get(part.kind, part.kind)
-    piece = Piece({"type": kind, kind: content}, text=caption or None, media_id=part.media_id)
+    piece = Piece({"type": kind, kind: content}, text=caption or None, media_ids=part.stored)
     if caption and rule.caption is None:
         # This kind carries no words, so they follow as a message of their own.
-        return [Piece(piece.payload, media_id=part.media_id), *_text(OutboundText(caption), index)]
+        return [Piece(piece.payload, media_ids=part.stored), *_text(OutboundText(caption), index)]
     return [piece]
 
 
 def _link(url: str | None, index: int) -> str:
     if url is None or not url.startswith(("https://", "http://")) or plain(url) != url or " " in url:
-        raise ContentRefused("media_link", "The file has no usable link.", limit="media.url", part=index)
+        raise ContentRefused("invalid", "The file has no usable link.", limit="media.url", part=index)
     return url
 
 
 def _location(part: OutboundLocation, index: int) -> JsonObject:
     if not (-90 <= part.latitude <= 90 and -180 <= part.longitude <= 180):
-        raise ContentRefused("location", "There is no such place on Earth.", limit="location", part=index)
+        raise ContentRefused("invalid", "There is no such place on Earth.", limit="location", part=index)
     content: JsonObject = {"latitude": part.latitude, "longitude": part.longitude}
     if part.name:
         content["name"] = plain(part.name)
@@ -141,7 +145,7 @@ def _contacts(part: OutboundContacts, index: int) -> JsonObject:
 def _card(card: ContactCard, index: int) -> JsonObject:
     name = card.name or card.organisation or next(iter(card.phones), None) or next(iter(card.emails), None)
     if not name:
-        raise ContentRefused("contact_name", "A contact card needs a name.", limit="contacts.name", part=index)
+        raise ContentRefused("invalid", "A contact card needs a name.", limit="contacts.name", part=index)
     known = {address.value for address in card.addresses if address.kind == PHONE}
     # WhatsApp takes a formatted name only together with one of the name's parts.
     content: JsonObject = {"name": {"formatted_name": plain(name), "first_name": plain(name)}}
@@ -160,11 +164,11 @@ def _card(card: ContactCard, index: int) -> JsonObject:
 
 def _template(part: OutboundTemplate, index: int) -> JsonObject:
     if not part.name or not part.language:
-        raise ContentRefused("template", "A template needs a name and a language.", limit="template", part=index)
+        raise ContentRefused("invalid", "A template needs a name and a language.", limit="template", part=index)
     named = {"parameter_name" in parameter for parameter in _parameters(part.components)}
     if len(named) > 1:
         raise ContentRefused(
-            "template", "Values of a template are named or numbered, never both.", limit="template", part=index
+            "invalid", "Values of a template are named or numbered, never both.", limit="template", part=index
         )
     template: JsonObject = {"name": part.name, "language": {"code": part.language}}
     if part.components:
@@ -184,5 +188,5 @@ def _parameters(components: Sequence[JsonObject]) -> list[JsonObject]:
 
 def _reaction(part: OutboundReaction, index: int) -> JsonObject:
     if not part.target:
-        raise ContentRefused("reaction", "A reaction needs a message to react to.", limit="reactions", part=index)
+        raise ContentRefused("invalid", "A reaction needs a message to react to.", limit="reactions", part=index)
     return {"type": "reaction", "reaction": {"message_id": part.target, "emoji": plain(part.emoji or "")}}

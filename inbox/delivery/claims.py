@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -316,6 +317,14 @@ def _facts(candidate: Candidate, channel: Channel, now: datetime) -> Facts:
     )
 
 
+def _piece(stored: Mapping[str, Any]) -> Piece:
+    """Lists were tuples before they were stored; ``media_id`` is what the first version kept."""
+    fields = dict(stored)
+    earlier = fields.pop("media_id", None)
+    media_ids = tuple(fields.pop("media_ids", ())) or ((earlier,) if earlier else ())
+    return Piece(**fields, media_ids=media_ids)
+
+
 def _claim(workspace_id: UUID, one: Candidate, channel: Channel, begun: rows.Begun, now: datetime) -> Claim:
     return Claim(
         workspace_id=workspace_id,
@@ -325,7 +334,7 @@ def _claim(workspace_id: UUID, one: Candidate, channel: Channel, begun: rows.Beg
         conversation_id=one.conversation_id,
         identity_id=one.identity_id,
         channel=channel,
-        piece=Piece(**one.piece),
+        piece=_piece(one.piece),
         recipient=tuple(Address(*address) for address in one.addresses),
         reply_to=one.reply_to,
         purpose=one.purpose,

@@ -163,10 +163,9 @@ class Dispatcher:
     async def _send(self, claim: Claim) -> Outcome:
         # The file counts too: the sweeper takes a send for lost when this time, and a margin, has passed.
         deadline = asyncio.get_running_loop().time() + self._send_timeout
-        media_id = claim.piece.media_id
         try:
             async with asyncio.timeout_at(deadline):
-                file = None if media_id is None else await self._files.outbound(claim.workspace_id, media_id)
+                files = [await self._files.outbound(claim.workspace_id, one) for one in claim.piece.media_ids]
         except LookupError:
             return NotSent(Fault("media_missing", "The file of this message is not here any more."))
         except Exception as error:
@@ -176,7 +175,7 @@ class Dispatcher:
         envelope = Envelope(claim.piece, claim.recipient, str(claim.delivery_id), claim.reply_to, _purpose(claim))
         try:
             async with asyncio.timeout_at(deadline):
-                return await claim.channel.adapter.send(self._http, claim.channel.account, envelope, file)
+                return await claim.channel.adapter.send(self._http, claim.channel.account, envelope, files)
         except SendError as error:
             return Refusal(error.fault)
         except HttpError as error:

@@ -151,7 +151,7 @@ def test_media_are_planned_as_the_capabilities_say(adapter: Adapter, kind: Media
         refused(adapter, media(adapter, kind))
         return
     pieces = adapter.plan([media(adapter, kind, size=rule.max_bytes)])
-    assert [piece.media_id for piece in pieces] == ["m1"]
+    assert [piece.media_ids for piece in pieces] == [("m1",)]
     assert refused(adapter, media(adapter, kind, size=rule.max_bytes + 1)).allowed == rule.max_bytes
     if rule.mime_types:
         refused(adapter, media(adapter, kind, mime_type="application/x-unheard-of"))
@@ -417,7 +417,7 @@ def client(answer: HttpAnswer | Exception) -> Http:
 async def send(adapter: Adapter, answer: HttpAnswer | Exception) -> Accepted:
     channel = CHANNELS[adapter.kind]
     [piece] = adapter.plan([OutboundText("hi")])
-    return await adapter.send(client(answer), channel.account, Envelope(piece, (channel.peer,), "corr"), None)
+    return await adapter.send(client(answer), channel.account, Envelope(piece, (channel.peer,), "corr"), ())
 
 
 def check_error(error: ChannelError) -> None:

@@ -72,7 +72,7 @@ class ScriptedAdapter:
     def plan(self, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
         return tuple(Piece({"part": index}) for index, _ in enumerate(parts))
 
-    async def send(self, http: Http, account: Account, envelope: Envelope, file: OutboundFile | None) -> Accepted:
+    async def send(self, http: Http, account: Account, envelope: Envelope, files: Sequence[OutboundFile]) -> Accepted:
         self.sent.append(envelope)
         self.in_air += 1
         self.most_in_air = max(self.most_in_air, self.in_air)

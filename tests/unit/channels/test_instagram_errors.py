@@ -38,7 +38,7 @@ async def test_a_code_becomes_facts(named: str, code: str, facts: dict[str, Any]
     http = FakeHttp()
     http.answer({"error": error}, 400)
     with pytest.raises(SendError) as caught:
-        await adapter.send(http, ACCOUNT, ENVELOPE, None)
+        await adapter.send(http, ACCOUNT, ENVELOPE, ())
     fault = caught.value.fault
     assert (fault.code, fault.provider_code) == (code, named)
     assert {name: getattr(fault, name) for name in facts} == facts
@@ -48,5 +48,5 @@ async def test_a_code_becomes_facts(named: str, code: str, facts: dict[str, Any]
 async def test_the_error_that_means_success_is_success_here_too() -> None:
     http = FakeHttp()
     http.answer({"error": {"message": "x", "code": 1, "error_subcode": 1357046}}, 400)
-    accepted = await adapter.send(http, ACCOUNT, ENVELOPE, None)
+    accepted = await adapter.send(http, ACCOUNT, ENVELOPE, ())
     assert accepted == Accepted((), note="1/1357046: Meta reports an error but has sent the message.")

@@ -58,13 +58,13 @@ def test_a_caption_becomes_messages_of_its_own_and_is_cut_by_bytes_too() -> None
 
 def test_gif_by_upload() -> None:
     assert plan([OutboundMedia("image", media_id="f", mime_type="image/gif")]) == (
-        Piece({"upload": "image"}, media_id="f", lane="media"),
+        Piece({"upload": "image"}, media_ids=("f",), lane="media"),
     )
 
 
 def test_pdf_by_upload() -> None:
     assert plan([OutboundMedia("document", media_id="f", mime_type="application/pdf")]) == (
-        Piece({"upload": "file"}, media_id="f", lane="media"),
+        Piece({"upload": "file"}, media_ids=("f",), lane="media"),
     )
 
 

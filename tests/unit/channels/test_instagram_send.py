@@ -39,7 +39,7 @@ def answering(*bodies: Any, status: int = 200) -> FakeHttp:
 @STACKS
 async def test_a_text_goes_out_without_any_correlation(account: Account, node: str) -> None:
     http = answering({"recipient_id": "5005", "message_id": "m_1"})
-    assert await adapter.send(http, account, envelope(reply_to="m_prev"), None) == Accepted(("m_1",))
+    assert await adapter.send(http, account, envelope(reply_to="m_prev"), ()) == Accepted(("m_1",))
     assert (http.last.method, http.last.url) == ("POST", f"{node}/messages")
     assert http.last.headers["authorization"] == "Bearer T0KEN"
     assert http.last.json == {
@@ -52,8 +52,8 @@ async def test_a_text_goes_out_without_any_correlation(account: Account, node: s
 
 async def test_a_human_agent_and_a_bulk_send() -> None:
     http = answering({"message_id": "m_1"}, {"message_id": "m_2"})
-    await adapter.send(http, LOGIN, envelope(purpose="human_agent"), None)
-    await adapter.send(http, LOGIN, envelope(purpose="bulk"), None)
+    await adapter.send(http, LOGIN, envelope(purpose="human_agent"), ())
+    await adapter.send(http, LOGIN, envelope(purpose="bulk"), ())
     human, bulk = (request.json for request in http.requests)
     assert human == {
         "recipient": {"id": "5005"},
@@ -75,7 +75,7 @@ async def test_an_upload_names_the_platform_and_has_an_ascii_filename(
 ) -> None:
     http = answering({"attachment_id": "987"}, {"recipient_id": "5005", "message_id": "m_1"})
     file = OutboundFile(filename, "image/png", b"png")
-    await adapter.send(http, account, envelope(Piece({"upload": "image"}, media_id="f1")), file)
+    await adapter.send(http, account, envelope(Piece({"upload": "image"}, media_ids=("f1",))), (file,))
     upload, message = http.requests
     assert upload.url == f"{node}/message_attachments"
     assert upload.form is not None
@@ -90,7 +90,7 @@ async def test_an_upload_names_the_platform_and_has_an_ascii_filename(
 async def test_reactions(emoji: str, name: str) -> None:
     http = answering({"recipient_id": "5005"})
     piece = Piece({"reaction": {"target": "m_in", "emoji": emoji}})
-    assert await adapter.send(http, LOGIN, envelope(piece), None) == Accepted(())
+    assert await adapter.send(http, LOGIN, envelope(piece), ()) == Accepted(())
     assert http.last.json == {
         "recipient": {"id": "5005"},
         "sender_action": "react",
@@ -112,7 +112,7 @@ async def test_typing_and_read_marks(account: Account, node: str) -> None:
 async def test_the_page_stack_needs_its_page() -> None:
     http = FakeHttp()
     with pytest.raises(SendError) as caught:
-        await adapter.send(http, Account("instagram", "17841", "T", options={"stack": "page"}), envelope(), None)
+        await adapter.send(http, Account("instagram", "17841", "T", options={"stack": "page"}), envelope(), ())
     assert caught.value.fault.ours
     assert http.requests == []
 

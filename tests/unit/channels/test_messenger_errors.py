@@ -21,7 +21,7 @@ async def refusal(body: Any, status: int = 400, headers: dict[str, str] | None =
     http = FakeHttp()
     http.answer(body, status, headers)
     with pytest.raises(SendError) as caught:
-        await adapter.send(http, ACCOUNT, ENVELOPE, None)
+        await adapter.send(http, ACCOUNT, ENVELOPE, ())
     return caught.value.fault
 
 

@@ -56,25 +56,25 @@ PLANNED: list[tuple[str, OutboundPart, tuple[Piece, ...]]] = [
     (
         "stored voice note",
         OutboundMedia("voice", media_id="f1", mime_type="audio/ogg; codecs=opus", size=10),
-        (Piece({"upload": "audio"}, media_id="f1", lane="media"),),
+        (Piece({"upload": "audio"}, media_ids=("f1",), lane="media"),),
     ),
     (
         "document with caption: two messages",
         OutboundMedia("document", media_id="f1", caption="the bill"),
         (
-            Piece({"upload": "file"}, media_id="f1", lane="media"),
+            Piece({"upload": "file"}, media_ids=("f1",), lane="media"),
             Piece({"message": {"text": "the bill"}}, text="the bill"),
         ),
     ),
     (
         "gif named as image",
         OutboundMedia("image", media_id="f1", mime_type="image/gif"),
-        (Piece({"upload": "image"}, media_id="f1", lane="media"),),
+        (Piece({"upload": "image"}, media_ids=("f1",), lane="media"),),
     ),
     (
         "animation that is a video",
         OutboundMedia("animation", media_id="f1", mime_type="video/mp4"),
-        (Piece({"upload": "video"}, media_id="f1", lane="media"),),
+        (Piece({"upload": "video"}, media_ids=("f1",), lane="media"),),
     ),
     (
         "quick replies",

@@ -79,7 +79,7 @@ SENT: list[tuple[str, Envelope, dict[str, Any]]] = [
 @pytest.mark.parametrize(("label", "sent", "body"), SENT, ids=[case[0] for case in SENT])
 async def test_a_piece_is_one_call(label: str, sent: Envelope, body: dict[str, Any]) -> None:
     http = answering({"recipient_id": "2002", "message_id": "m_1"})
-    assert await adapter.send(http, ACCOUNT, sent, None) == Accepted(("m_1",))
+    assert await adapter.send(http, ACCOUNT, sent, ()) == Accepted(("m_1",))
     (request,) = http.requests
     assert (request.method, request.url) == ("POST", f"{BASE}/1001/messages")
     assert request.headers["authorization"] == "Bearer T0KEN"
@@ -87,7 +87,7 @@ async def test_a_piece_is_one_call(label: str, sent: Envelope, body: dict[str, A
 
 
 async def test_sending_leaves_the_stored_piece_unchanged() -> None:
-    await adapter.send(answering({"message_id": "m_1"}), ACCOUNT, envelope(), None)
+    await adapter.send(answering({"message_id": "m_1"}), ACCOUNT, envelope(), ())
     assert TEXT.payload == {"message": {"text": "hi"}}
 
 
@@ -96,8 +96,8 @@ async def test_a_stored_file_is_uploaded_and_then_named() -> None:
     http.answer({"attachment_id": "987"})
     http.answer({"recipient_id": "2002", "message_id": "m_1"})
     file = OutboundFile("Übersicht.pdf", "application/pdf", b"%PDF")
-    sent = envelope(Piece({"upload": "file"}, media_id="f1", lane="media"))
-    assert await adapter.send(http, ACCOUNT, sent, file) == Accepted(("m_1",))
+    sent = envelope(Piece({"upload": "file"}, media_ids=("f1",), lane="media"))
+    assert await adapter.send(http, ACCOUNT, sent, (file,)) == Accepted(("m_1",))
     upload, message = http.requests
     assert upload.url == f"{BASE}/1001/message_attachments"
     assert upload.form is not None
@@ -122,7 +122,7 @@ async def test_a_broken_upload_may_be_repeated_and_no_message_was_sent() -> None
     http.fail(TimeoutError("slow"))
     file = OutboundFile("a.png", "image/png", b"x")
     with pytest.raises(SendError) as caught:
-        await adapter.send(http, ACCOUNT, envelope(Piece({"upload": "image"}, media_id="f1")), file)
+        await adapter.send(http, ACCOUNT, envelope(Piece({"upload": "image"}, media_ids=("f1",))), (file,))
     assert (caught.value.fault.code, caught.value.fault.retryable) == ("temporary", True)
     assert len(http.requests) == 1
 
@@ -130,7 +130,7 @@ async def test_a_broken_upload_may_be_repeated_and_no_message_was_sent() -> None
 async def test_a_piece_without_its_file_sends_nothing() -> None:
     http = FakeHttp()
     with pytest.raises(SendError) as caught:
-        await adapter.send(http, ACCOUNT, envelope(Piece({"upload": "image"}, media_id="f1")), None)
+        await adapter.send(http, ACCOUNT, envelope(Piece({"upload": "image"}, media_ids=("f1",))), ())
     assert (caught.value.fault.code, caught.value.fault.ours) == ("media_refused", True)
     assert http.requests == []
 
@@ -141,7 +141,7 @@ async def test_a_reaction_and_its_removal() -> None:
     http.answer({"recipient_id": "2002"})
     for emoji in ("👍", None):
         piece = Piece({"reaction": {"target": "m_in", "emoji": emoji}})
-        assert await adapter.send(http, ACCOUNT, envelope(piece), None) == Accepted(())
+        assert await adapter.send(http, ACCOUNT, envelope(piece), ()) == Accepted(())
     recipient = {"id": "2002"}
     assert [request.json for request in http.requests] == [
         {"recipient": recipient, "sender_action": "react", "payload": {"message_id": "m_in", "reaction": "👍"}},
@@ -153,8 +153,8 @@ async def test_a_reference_is_used_only_without_an_id_and_its_answer_reveals_the
     http = FakeHttp()
     http.answer({"message_id": "m_1"})
     http.answer({"message_id": "m_2", "recipient_id": "2002"})
-    await adapter.send(http, ACCOUNT, envelope(recipient=(REFERENCE, PSID)), None)
-    second = await adapter.send(http, ACCOUNT, envelope(recipient=(REFERENCE,)), None)
+    await adapter.send(http, ACCOUNT, envelope(recipient=(REFERENCE, PSID)), ())
+    second = await adapter.send(http, ACCOUNT, envelope(recipient=(REFERENCE,)), ())
     targets = [request.json["recipient"] for request in http.requests if isinstance(request.json, dict)]
     assert targets == [{"id": "2002"}, {"user_ref": "UR-9"}]
     assert second == Accepted(("m_2",), addresses=(PSID,))
@@ -163,14 +163,14 @@ async def test_a_reference_is_used_only_without_an_id_and_its_answer_reveals_the
 async def test_an_id_of_another_page_reaches_nobody() -> None:
     http = FakeHttp()
     with pytest.raises(SendError) as caught:
-        await adapter.send(http, ACCOUNT, envelope(recipient=(Address("messenger_user", "1002", "2002"),)), None)
+        await adapter.send(http, ACCOUNT, envelope(recipient=(Address("messenger_user", "1002", "2002"),)), ())
     assert caught.value.fault.code == "recipient_unavailable"
     assert http.requests == []
 
 
 async def test_the_error_that_means_success_is_success() -> None:
     http = answering({"error": {"message": "x", "code": 1, "error_subcode": 1357046}}, 500)
-    accepted = await adapter.send(http, ACCOUNT, envelope(), None)
+    accepted = await adapter.send(http, ACCOUNT, envelope(), ())
     assert accepted.external_ids == ()
     assert accepted.note == "1/1357046: Meta reports an error but has sent the message."
 
@@ -179,7 +179,7 @@ async def test_transport_errors_of_a_send_pass_through() -> None:
     http = FakeHttp()
     http.fail(ConnectionResetError("gone"))
     with pytest.raises(ConnectionResetError):
-        await adapter.send(http, ACCOUNT, envelope(), None)
+        await adapter.send(http, ACCOUNT, envelope(), ())
 
 
 async def test_meta_gets_the_time_it_needs_to_fetch_a_link() -> None:
@@ -193,7 +193,7 @@ async def test_meta_gets_the_time_it_needs_to_fetch_a_link() -> None:
     http = Watched()
     for message in ({"text": "a"}, IMAGE, {"attachment": {"type": "video", "payload": {"url": "https://x.example"}}}):
         http.answer({"message_id": "m_1"})
-        await adapter.send(http, ACCOUNT, envelope(Piece({"message": message})), None)
+        await adapter.send(http, ACCOUNT, envelope(Piece({"message": message})), ())
     assert timeouts == [None, 30.0, 90.0]
 
 
@@ -297,5 +297,5 @@ async def test_the_check_tells_whose_token_it_is() -> None:
 async def test_the_stand_in_host_and_version_of_an_account_are_used() -> None:
     account = Account("messenger", "1001", "T0KEN", api_base="http://127.0.0.1:9", api_version="v99.0")
     http = answering({"message_id": "m_1"})
-    await adapter.send(http, account, envelope(), None)
+    await adapter.send(http, account, envelope(), ())
     assert http.last.url == "http://127.0.0.1:9/v99.0/1001/messages"

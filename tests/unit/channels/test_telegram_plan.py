@@ -197,61 +197,61 @@ def test_each_kind_becomes_its_call(label: str, part: OutboundPart, payload: Jso
 
 
 LIMITS: list[tuple[str, OutboundPart, str, str, int | str | None]] = [
-    ("blank text", OutboundText(" \n "), "text_empty", "text.minimum", None),
+    ("blank text", OutboundText(" \n "), "empty", "text.minimum", None),
     (
         "a photo of 11 MB", OutboundMedia("image", media_id="m", size=11 * MEGABYTE),
-        "media_too_large", "media.image.max_bytes", 10 * MEGABYTE,
+        "too_large", "media.image.max_bytes", 10 * MEGABYTE,
     ),
     (
         "a linked photo of 6 MB", OutboundMedia("image", url="https://a.test", size=6 * MEGABYTE),
-        "media_too_large", "media.image.max_bytes_by_link", 5 * MEGABYTE,
+        "too_large", "media.image.max_bytes_by_link", 5 * MEGABYTE,
     ),
     (
         "a video of 51 MB", OutboundMedia("video", media_id="m", size=51 * MEGABYTE),
-        "media_too_large", "media.video.max_bytes", 50 * MEGABYTE,
+        "too_large", "media.video.max_bytes", 50 * MEGABYTE,
     ),
     (
         "a linked video note", OutboundMedia("video_note", url="https://a.test"),
-        "media_link_unsupported", "media.video_note.max_bytes_by_link", 0,
+        "not_offered", "media.video_note.max_bytes_by_link", 0,
     ),
     (
         "a photo of another type", OutboundMedia("image", media_id="m", mime_type="image/tiff"),
-        "media_type_unsupported", "media.image.mime_types", "image/jpeg, image/png, image/webp",
+        "media_type", "media.image.mime_types", "image/jpeg, image/png, image/webp",
     ),
-    ("no file at all", OutboundMedia("image"), "media_missing", "media.image", None),
+    ("no file at all", OutboundMedia("image"), "invalid", "media.image", None),
     (
         "a caption of 1025 units", OutboundMedia("image", media_id="m", caption="😀" * 512 + "x"),
-        "caption_too_long", "media.image.caption", 1024,
+        "too_long", "media.image.caption", 1024,
     ),
     (
         "a caption on a sticker", OutboundMedia("sticker", media_id="m", caption="x"),
-        "caption_too_long", "media.sticker.caption", 0,
+        "too_long", "media.sticker.caption", 0,
     ),
     (
         "a payload of 65 bytes", buttons(Choice("Yes", "ä" * 32 + "x")),
-        "choice_payload", "choices.buttons.payload", 64,
+        "too_long", "choices.buttons.payload", 64,
     ),
-    ("a button without words", buttons(Choice(" ", "y")), "choice_title", "choices.buttons.title", 256),
+    ("a button without words", buttons(Choice(" ", "y")), "too_long", "choices.buttons.title", 256),
     (
         "a link among quick replies", buttons(Choice("Site", url="https://a.test"), style="quick_replies"),
-        "choice_link", "choices.quick_replies.links", None,
+        "not_offered", "choices.quick_replies.links", None,
     ),
     (
         "101 buttons", buttons(*[Choice(f"{n}") for n in range(101)]),
-        "too_many_choices", "choices.buttons.maximum", 100,
+        "too_many", "choices.buttons.maximum", 100,
     ),
-    ("no button", buttons(), "choices_empty", "choices.buttons.minimum", None),
-    ("a contact without a phone", OutboundContacts((ContactCard("Bo"),)), "contact_without_phone", "contacts", None),
-    ("no contact", OutboundContacts(()), "content_empty", "contacts", None),
-    ("a place off the map", OutboundLocation(91, 0), "location_invalid", "location", None),
-    ("a place that is no number", OutboundLocation(float("nan"), 0), "location_invalid", "location", None),
+    ("no button", buttons(), "empty", "choices.buttons.minimum", None),
+    ("a contact without a phone", OutboundContacts((ContactCard("Bo"),)), "invalid", "contacts", None),
+    ("no contact", OutboundContacts(()), "empty", "contacts", None),
+    ("a place off the map", OutboundLocation(91, 0), "invalid", "location", None),
+    ("a place that is no number", OutboundLocation(float("nan"), 0), "invalid", "location", None),
     (
         "an emoji that is not offered", OutboundReaction("42:9", "🦖"),
-        "reaction_unsupported", "reaction_emoji", " ".join(REACTIONS),
+        "not_offered", "reaction_emoji", " ".join(REACTIONS),
     ),
-    ("a reaction to a tap", OutboundReaction("callback:4382", "👍"), "target_invalid", "reactions", None),
-    ("a reaction in a business chat", OutboundReaction("c1:42:9", "👍"), "target_invalid", "reactions", None),
-    ("a template", OutboundTemplate("hello", "en"), "templates_unsupported", "templates", None),
+    ("a reaction to a tap", OutboundReaction("callback:4382", "👍"), "invalid", "reactions", None),
+    ("a reaction in a business chat", OutboundReaction("c1:42:9", "👍"), "invalid", "reactions", None),
+    ("a template", OutboundTemplate("hello", "en"), "not_offered", "templates", None),
 ]  # fmt: skip
 
 
@@ -334,7 +334,7 @@ def test_linked_files_of_one_family_become_albums_of_ten() -> None:
         {"type": "photo", "media": "https://a.test/10"},
         {"type": "video", "media": "https://a.test/11"},
     ]
-    assert [piece.media_id for piece in pieces] == [None, None, None, "m1", "m2"]
+    assert [piece.media_ids for piece in pieces] == [(), (), (), ("m1",), ("m2",)]
     assert {piece.lane for piece in pieces} == {"media"}
 
 

@@ -51,7 +51,7 @@ def envelope(
 
 async def test_a_text_goes_to_the_user_and_comes_back_with_its_id(http: FakeHttp) -> None:
     http.answer(sent())
-    accepted = await ADAPTER.send(http, ACCOUNT, envelope(), None)
+    accepted = await ADAPTER.send(http, ACCOUNT, envelope(), ())
     assert accepted == Accepted(("42:11",))
     assert (http.last.method, http.last.url) == ("POST", f"{API}/sendMessage")
     assert http.last.json == {"text": "Hi", "chat_id": 42}
@@ -80,34 +80,34 @@ async def test_where_a_message_goes(
     http: FakeHttp, label: str, recipient: tuple[Address, ...], reply_to: str | None, expected: JsonObject
 ) -> None:
     http.answer(sent())
-    await ADAPTER.send(http, ACCOUNT, envelope(None, *recipient, reply_to=reply_to), None)
+    await ADAPTER.send(http, ACCOUNT, envelope(None, *recipient, reply_to=reply_to), ())
     assert http.last.json == {"text": "Hi", **expected}
 
 
 async def test_a_business_message_has_the_connection_in_its_id(http: FakeHttp) -> None:
     http.answer(sent(business_connection_id="c1"))
-    assert await ADAPTER.send(http, ACCOUNT, envelope(None, USER, BUSINESS), None) == Accepted(("c1:42:11",))
+    assert await ADAPTER.send(http, ACCOUNT, envelope(None, USER, BUSINESS), ()) == Accepted(("c1:42:11",))
 
 
 async def test_an_album_has_several_ids(http: FakeHttp) -> None:
     http.answer({"ok": True, "result": [sent(11)["result"], sent(12)["result"]]})
     piece = Piece({"method": "sendMediaGroup", "params": {"media": []}})
-    assert await ADAPTER.send(http, ACCOUNT, envelope(piece=piece), None) == Accepted(("42:11", "42:12"))
+    assert await ADAPTER.send(http, ACCOUNT, envelope(piece=piece), ()) == Accepted(("42:11", "42:12"))
 
 
 async def test_a_reaction_has_no_id_and_takes_no_connection(http: FakeHttp) -> None:
     http.answer({"ok": True, "result": True})
     message = envelope(OutboundReaction("42:9", "👍"), USER, BUSINESS, reply_to="42:9")
-    assert await ADAPTER.send(http, ACCOUNT, message, None) == Accepted(())
+    assert await ADAPTER.send(http, ACCOUNT, message, ()) == Accepted(())
     assert http.last.url == f"{API}/setMessageReaction"
     assert http.last.json == {"message_id": 9, "reaction": [{"type": "emoji", "emoji": "👍"}], "chat_id": 42}
 
 
 async def test_a_stored_file_is_uploaded_with_its_fields_as_text(http: FakeHttp) -> None:
     http.answer(sent())
-    piece = Piece({"method": "sendPhoto", "params": {"caption": "Look"}, "file": "photo"}, media_id="m1")
+    piece = Piece({"method": "sendPhoto", "params": {"caption": "Look"}, "file": "photo"}, media_ids=("m1",))
     file = OutboundFile("p.jpg", "image/jpeg", b"\xff\xd8")
-    await ADAPTER.send(http, ACCOUNT, envelope(piece=piece, reply_to="42:9"), file)
+    await ADAPTER.send(http, ACCOUNT, envelope(piece=piece, reply_to="42:9"), (file,))
     assert http.last.json is None
     assert http.last.files == (Upload("photo", "p.jpg", "image/jpeg", b"\xff\xd8"),)
     assert http.last.form == {
@@ -120,18 +120,18 @@ async def test_a_stored_file_is_uploaded_with_its_fields_as_text(http: FakeHttp)
 async def test_the_simulator_takes_the_providers_place(http: FakeHttp) -> None:
     http.answer(sent())
     account = Account("telegram", "777", TOKEN, api_base="http://127.0.0.1:9")
-    await ADAPTER.send(http, account, envelope(), None)
+    await ADAPTER.send(http, account, envelope(), ())
     assert http.last.url == f"http://127.0.0.1:9/bot{TOKEN}/sendMessage"
 
 
 async def test_what_is_there_already_counts_as_sent(http: FakeHttp) -> None:
     http.answer(error(400, "Bad Request: message is not modified: …"), status=400)
-    assert await ADAPTER.send(http, ACCOUNT, envelope(), None) == Accepted((), note="not_modified")
+    assert await ADAPTER.send(http, ACCOUNT, envelope(), ()) == Accepted((), note="not_modified")
 
 
 async def test_an_accepted_message_without_an_id_is_still_accepted(http: FakeHttp) -> None:
     http.answer({"ok": True, "result": {"chat": 5}})
-    assert await ADAPTER.send(http, ACCOUNT, envelope(), None) == Accepted(())
+    assert await ADAPTER.send(http, ACCOUNT, envelope(), ()) == Accepted(())
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ async def test_an_accepted_message_without_an_id_is_still_accepted(http: FakeHtt
 )
 async def test_what_cannot_be_sent_makes_no_request(http: FakeHttp, label: str, message: Envelope) -> None:
     with pytest.raises(SendError) as refused:
-        await ADAPTER.send(http, ACCOUNT, message, None)
+        await ADAPTER.send(http, ACCOUNT, message, ())
     assert refused.value.fault.code == "parameter_invalid"
     assert refused.value.fault.ours
     assert http.requests == []
@@ -155,7 +155,7 @@ async def test_a_group_upgrade_names_the_new_chat(http: FakeHttp) -> None:
     body = error(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=-1001234567890)
     http.answer(body, status=400)
     with pytest.raises(SendError) as refused:
-        await ADAPTER.send(http, ACCOUNT, envelope(None, OLD_GROUP), None)
+        await ADAPTER.send(http, ACCOUNT, envelope(None, OLD_GROUP), ())
     fault = refused.value.fault
     assert (fault.moved_to, fault.retryable, fault.ends_contact) == ("-1001234567890", True, None)
 
@@ -164,7 +164,7 @@ async def test_a_group_upgrade_names_the_new_chat(http: FakeHttp) -> None:
 async def test_throttling_pauses_the_bot_or_only_the_group(http: FakeHttp, recipient: Address, pauses: str) -> None:
     http.answer(error(429, "Too Many Requests: retry after 5", retry_after=5), status=429)
     with pytest.raises(SendError) as refused:
-        await ADAPTER.send(http, ACCOUNT, envelope(None, recipient), None)
+        await ADAPTER.send(http, ACCOUNT, envelope(None, recipient), ())
     fault = refused.value.fault
     assert (fault.code, fault.retry_after, fault.pauses, fault.retryable) == ("rate_limited", 5.0, pauses, True)
 
@@ -172,7 +172,7 @@ async def test_throttling_pauses_the_bot_or_only_the_group(http: FakeHttp, recip
 async def test_a_transport_failure_passes_untouched(http: FakeHttp) -> None:
     http.fail(TimeoutError("late"))
     with pytest.raises(TimeoutError, match="late"):
-        await ADAPTER.send(http, ACCOUNT, envelope(), None)
+        await ADAPTER.send(http, ACCOUNT, envelope(), ())
 
 
 # --- Signs, taps, edits -----------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ async def test_a_tap_is_answered_and_a_late_answer_is_no_error(http: FakeHttp) -
 
 async def test_an_edit_replaces_the_words(http: FakeHttp) -> None:
     http.answer(sent())
-    await ADAPTER.edit(http, ACCOUNT, "c1:42:7", OutboundText("New", (Entity("bold", 0, 3),)))
+    await ADAPTER.edit(http, ACCOUNT, (USER,), "c1:42:7", [OutboundText("New", (Entity("bold", 0, 3),))])
     assert http.last.url == f"{API}/editMessageText"
     assert http.last.json == {
         "text": "New",
@@ -219,21 +219,21 @@ async def test_an_edit_replaces_the_words(http: FakeHttp) -> None:
         "message_id": 7,
     }
     http.answer(error(400, "Bad Request: message is not modified"), status=400)
-    await ADAPTER.edit(http, ACCOUNT, "42:7", OutboundText("New"))
+    await ADAPTER.edit(http, ACCOUNT, (USER,), "42:7", [OutboundText("New")])
     with pytest.raises(ContentRefused):
-        await ADAPTER.edit(http, ACCOUNT, "42:7", OutboundText("x" * 5000))
+        await ADAPTER.edit(http, ACCOUNT, (USER,), "42:7", [OutboundText("x" * 5000)])
 
 
 async def test_a_delete_knows_both_kinds_of_chat(http: FakeHttp) -> None:
     http.answer({"ok": True, "result": True})
-    await ADAPTER.delete(http, ACCOUNT, "42:7")
+    await ADAPTER.delete(http, ACCOUNT, (USER,), "42:7")
     assert (http.last.url, http.last.json) == (f"{API}/deleteMessage", {"chat_id": 42, "message_id": 7})
     http.answer({"ok": True, "result": True})
-    await ADAPTER.delete(http, ACCOUNT, "c1:42:7")
+    await ADAPTER.delete(http, ACCOUNT, (USER,), "c1:42:7")
     assert http.last.url == f"{API}/deleteBusinessMessages"
     assert http.last.json == {"business_connection_id": "c1", "message_ids": [7]}
     with pytest.raises(SendError):
-        await ADAPTER.delete(http, ACCOUNT, "callback:4382")
+        await ADAPTER.delete(http, ACCOUNT, (USER,), "callback:4382")
 
 
 # --- Files, profiles, credentials -------------------------------------------------------------------------------------
@@ -317,10 +317,10 @@ async def _fetch(http: FakeHttp) -> None:
 @pytest.mark.parametrize(
     ("label", "call"),
     [
-        ("send", lambda http: ADAPTER.send(http, ACCOUNT, envelope(), None)),
+        ("send", lambda http: ADAPTER.send(http, ACCOUNT, envelope(), ())),
         ("typing", lambda http: ADAPTER.typing(http, ACCOUNT, (USER,), None)),
         ("acknowledge", lambda http: ADAPTER.acknowledge(http, ACCOUNT, "1")),
-        ("edit", lambda http: ADAPTER.edit(http, ACCOUNT, "42:7", OutboundText("x"))),
+        ("edit", lambda http: ADAPTER.edit(http, ACCOUNT, (USER,), "42:7", [OutboundText("x")])),
         ("profile", lambda http: ADAPTER.profile(http, ACCOUNT, (USER,))),
         ("check", lambda http: ADAPTER.check(http, ACCOUNT)),
         ("fetch", _fetch),

@@ -41,7 +41,7 @@ async def refused(status: int, body: JsonValue | bytes, headers: dict[str, str] 
     http = FakeHttp()
     http.answer(body, status=status, headers=headers)
     with pytest.raises(SendError) as error:
-        await WhatsAppAdapter().send(http, ACCOUNT, ENVELOPE, None)
+        await WhatsAppAdapter().send(http, ACCOUNT, ENVELOPE, ())
     assert TOKEN not in f"{error.value!r} {error.value} {error.value.fault!r}"
     return error.value.fault
 

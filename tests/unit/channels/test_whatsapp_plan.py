@@ -306,5 +306,5 @@ def test_no_cut_falls_inside_marks() -> None:
 def test_words_of_a_file_that_carries_none_follow_it() -> None:
     audio, words = planned(OutboundMedia("audio", media_id="m1", mime_type="audio/mpeg", caption="listen"))
     assert audio.payload == {"type": "audio", "audio": {}}
-    assert (audio.media_id, audio.text) == ("m1", None)
+    assert (audio.media_ids, audio.text) == (("m1",), None)
     assert words.payload == {"type": "text", "text": {"body": "listen", "preview_url": True}}

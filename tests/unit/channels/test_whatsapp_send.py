@@ -34,7 +34,7 @@ def envelope(*recipient: Address, piece: Piece = TEXT, reply_to: str | None = No
 async def test_a_text_goes_out_with_number_quote_and_correlation() -> None:
     http = FakeHttp()
     http.answer(TAKEN)
-    accepted = await ADAPTER.send(http, ACCOUNT, envelope(BSUID, PHONE, reply_to="wamid.B"), None)
+    accepted = await ADAPTER.send(http, ACCOUNT, envelope(BSUID, PHONE, reply_to="wamid.B"), ())
     assert accepted == Accepted(("wamid.out",), (PHONE, BSUID))
     [request] = http.requests
     assert (request.method, request.url) == ("POST", "https://graph.facebook.com/v26.0/111/messages")
@@ -62,7 +62,7 @@ async def test_a_text_goes_out_with_number_quote_and_correlation() -> None:
 async def test_whom_it_goes_to(recipient: tuple[Address, ...], told: JsonObject) -> None:
     http = FakeHttp()
     http.answer(TAKEN)
-    await ADAPTER.send(http, ACCOUNT, envelope(*recipient), None)
+    await ADAPTER.send(http, ACCOUNT, envelope(*recipient), ())
     sent = http.last.json
     assert isinstance(sent, dict)
     assert {key: sent[key] for key in ("recipient_type", "to", "recipient") if key in sent} == told
@@ -71,7 +71,7 @@ async def test_whom_it_goes_to(recipient: tuple[Address, ...], told: JsonObject)
 async def test_a_username_alone_is_no_address_to_send_to() -> None:
     http = FakeHttp()
     with pytest.raises(SendError) as refused:
-        await ADAPTER.send(http, ACCOUNT, envelope(USERNAME), None)
+        await ADAPTER.send(http, ACCOUNT, envelope(USERNAME), ())
     assert refused.value.fault.code == "recipient_unavailable"
     assert http.requests == []
 
@@ -80,7 +80,7 @@ async def test_a_reaction_carries_no_quote() -> None:
     http = FakeHttp()
     http.answer(TAKEN)
     reaction = Piece({"type": "reaction", "reaction": {"message_id": "wamid.B", "emoji": "👍"}})
-    await ADAPTER.send(http, ACCOUNT, envelope(PHONE, piece=reaction, reply_to="wamid.B"), None)
+    await ADAPTER.send(http, ACCOUNT, envelope(PHONE, piece=reaction, reply_to="wamid.B"), ())
     assert isinstance(http.last.json, dict)
     assert "context" not in http.last.json
 
@@ -89,7 +89,7 @@ async def test_host_and_version_are_the_accounts() -> None:
     http = FakeHttp()
     http.answer(TAKEN)
     account = Account("whatsapp", "111", TOKEN, api_base="http://127.0.0.1:9", api_version="27.0")
-    await ADAPTER.send(http, account, envelope(PHONE), None)
+    await ADAPTER.send(http, account, envelope(PHONE), ())
     assert http.last.url == "http://127.0.0.1:9/v27.0/111/messages"
 
 
@@ -101,19 +101,19 @@ async def test_an_answer_about_a_person_without_a_number_and_a_held_message() ->
             "messages": [{"id": "wamid.out", "message_status": "held_for_quality_assessment"}],
         }
     )
-    accepted = await ADAPTER.send(http, ACCOUNT, envelope(BSUID), None)
+    accepted = await ADAPTER.send(http, ACCOUNT, envelope(BSUID), ())
     assert accepted == Accepted(("wamid.out",), (BSUID,), "held_for_quality_assessment")
 
 
 FILE = OutboundFile("a.pdf", "application/pdf", b"%PDF")
-DOCUMENT = Piece({"type": "document", "document": {"filename": "a.pdf"}}, media_id="m1")
+DOCUMENT = Piece({"type": "document", "document": {"filename": "a.pdf"}}, media_ids=("m1",))
 
 
 async def test_a_stored_file_is_uploaded_first() -> None:
     http = FakeHttp()
     http.answer({"id": "media-9"})
     http.answer(TAKEN)
-    await ADAPTER.send(http, ACCOUNT, envelope(PHONE, piece=DOCUMENT), FILE)
+    await ADAPTER.send(http, ACCOUNT, envelope(PHONE, piece=DOCUMENT), (FILE,))
     upload, message = http.requests
     assert (upload.method, upload.url) == ("POST", "https://graph.facebook.com/v26.0/111/media")
     assert upload.form == {"messaging_product": "whatsapp", "type": "application/pdf"}
@@ -125,7 +125,7 @@ async def test_a_stored_file_is_uploaded_first() -> None:
 
 async def test_a_missing_file_is_our_mistake() -> None:
     with pytest.raises(SendError) as refused:
-        await ADAPTER.send(FakeHttp(), ACCOUNT, envelope(PHONE, piece=DOCUMENT), None)
+        await ADAPTER.send(FakeHttp(), ACCOUNT, envelope(PHONE, piece=DOCUMENT), ())
     assert refused.value.fault.ours
 
 
@@ -139,7 +139,7 @@ async def test_a_failed_upload_has_sent_nothing_and_may_be_repeated(failure: str
     else:
         http.answer({})
     with pytest.raises(SendError) as refused:
-        await ADAPTER.send(http, ACCOUNT, envelope(PHONE, piece=DOCUMENT), FILE)
+        await ADAPTER.send(http, ACCOUNT, envelope(PHONE, piece=DOCUMENT), (FILE,))
     assert (refused.value.fault.code, refused.value.fault.retryable) == ("temporary", True)
     assert len(http.requests) == 1
 
@@ -148,7 +148,7 @@ async def test_a_time_out_of_the_send_itself_passes_through() -> None:
     http = FakeHttp()
     http.fail(TimeoutError())
     with pytest.raises(TimeoutError):
-        await ADAPTER.send(http, ACCOUNT, envelope(PHONE), None)
+        await ADAPTER.send(http, ACCOUNT, envelope(PHONE), ())
 
 
 async def test_read_and_typing() -> None:

@@ -1,0 +1,85 @@
+"""Checks of neutral parts against a channel's capabilities, with one wording and one set of codes for all channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from channels.capabilities import MEDIA_WORDS, Capabilities, MediaRule, TextLimit
+from channels.errors import ContentRefused
+from channels.outbound import OutboundAlbum, OutboundLocation, OutboundMedia
+from channels.split import fits
+from channels.wire import plain
+
+
+def check_words(text: str, limit: TextLimit, name: str, *, part: int, channel: str) -> str:
+    """``text``, storable and within ``limit``. Raises ``ContentRefused`` that names the limit."""
+    text = plain(text)
+    if not fits(text, limit):
+        raise ContentRefused(
+            "too_long",
+            f"“{text[:40]}…” is too long for {channel}: at most {limit.maximum} {limit.unit}.",
+            limit=name,
+            allowed=limit.maximum,
+            part=part,
+        )
+    return text
+
+
+def check_media(media: OutboundMedia, capabilities: Capabilities, *, part: int, channel: str) -> MediaRule:
+    """The rule of its kind, after a look at source, type, size and caption. Raises ``ContentRefused``.
+
+    What is not known (the size of a linked file) is not refused here: the provider has the last word.
+    """
+    words, where = MEDIA_WORDS[media.kind], f"media.{media.kind}"
+    rule = capabilities.media.get(media.kind)
+    if rule is None:
+        offered = ", ".join(capabilities.media)
+        raise ContentRefused("not_offered", f"{channel} takes no {words}.", limit="media", allowed=offered, part=part)
+    if (media.url is None) == (media.media_id is None):
+        raise ContentRefused("invalid", "A file is either linked or stored.", limit=where, part=part)
+    if media.url is not None and not _is_link(media.url):
+        raise ContentRefused("invalid", "The file has no usable link.", limit=f"{where}.url", part=part)
+    mime_type = bare_type(media)
+    if mime_type and rule.mime_types and mime_type not in rule.mime_types:
+        allowed = ", ".join(rule.mime_types)
+        reason = f"{channel} does not take {mime_type} files as {words}; it takes {allowed}."
+        raise ContentRefused("media_type", reason, limit=f"{where}.mime_types", allowed=allowed, part=part)
+    by_link = media.url is not None and rule.max_bytes_by_link is not None
+    limit, most = ("max_bytes_by_link", rule.max_bytes_by_link or 0) if by_link else ("max_bytes", rule.max_bytes)
+    if most == 0:
+        reason = f"{channel} takes {words} only as uploads."
+        raise ContentRefused("not_offered", reason, limit=f"{where}.{limit}", allowed=0, part=part)
+    if media.size is not None and media.size > most:
+        reason = f"The file is too large for {channel}: {media.size} of {most} bytes."
+        raise ContentRefused("too_large", reason, limit=f"{where}.{limit}", allowed=most, part=part)
+    return rule
+
+
+def check_location(place: OutboundLocation, *, part: int) -> None:
+    if not (-90 <= place.latitude <= 90 and -180 <= place.longitude <= 180):
+        raise ContentRefused("invalid", "There is no such place on Earth.", limit="location", part=part)
+
+
+def bare_type(media: OutboundMedia) -> str:
+    """The media type without its parameters, in lower case; empty where it is not known."""
+    return (media.mime_type or "").partition(";")[0].strip().lower()
+
+
+def in_album(album: OutboundAlbum, most: int, part: int) -> Iterator[tuple[OutboundMedia, ...]]:
+    """The files in groups of at most ``most``; the caption is the first file's. Raises ``ContentRefused``."""
+    if not album.items:
+        raise ContentRefused("empty", "There is no file in the album.", limit="album.minimum", allowed=1, part=part)
+    first, *rest = album.items
+    if album.caption:
+        first = replace(first, caption=album.caption)
+    yield from _groups([first, *rest], most)
+
+
+def _groups(items: list[OutboundMedia], most: int) -> Iterator[tuple[OutboundMedia, ...]]:
+    for start in range(0, len(items), most):
+        yield tuple(items[start : start + most])
+
+
+def _is_link(url: str) -> bool:
+    return url.startswith(("https://", "http://")) and plain(url) == url and " " not in url
