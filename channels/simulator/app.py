@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from channels.simulator import control
+from channels.simulator import control, control_wire
 from channels.simulator.graph import GraphApi
 from channels.simulator.instagram import InstagramVoice
 from channels.simulator.messenger import MessengerVoice
@@ -67,5 +67,5 @@ def create_simulator(
             Mount("/control", routes=controls.routes()),
         ],
         lifespan=lifespan,
-        exception_handlers=dict.fromkeys(control.REFUSALS, control.refused),
+        exception_handlers=dict.fromkeys(control_wire.REFUSALS, control_wire.refused),
     )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from channels.simulator import wire
+from channels.simulator.accounts import account_of
 from channels.simulator.chatter import Chatter
+from channels.simulator.control_wire import ControlError, answer, query_field, query_limit, read_body
 from channels.simulator.faults import Fault
 from channels.simulator.schemas import (
     AccountWish,
@@ -27,19 +27,10 @@ from channels.simulator.schemas import (
     SayWish,
     refusal,
 )
-from channels.simulator.simulation import SayError, Simulation
+from channels.simulator.simulation import Simulation
 from channels.simulator.telegram_api import BOT_TOKEN
-from channels.simulator.templates import default_templates
-from channels.simulator.world import HOUR, Account, Customer, Message, ReceiptPolicy, UnknownError
-from channels.types import JsonObject, JsonValue
-
-Body = TypeVar("Body", bound=BaseModel)
-
-
-class ControlError(Exception):
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
+from channels.simulator.world import HOUR, Customer, Message, ReceiptPolicy
+from channels.types import JsonObject
 
 
 class Control:
@@ -75,7 +66,7 @@ class Control:
     # --- Accounts and customers ---------------------------------------------------------------------------------------
 
     async def register(self, request: Request) -> Response:
-        wish = await _body(request, AccountWish)
+        wish = await read_body(request, AccountWish)
         if wish.kind == "telegram" and not (
             wish.account_id.isdecimal() and BOT_TOKEN.fullmatch(wish.token) and wish.token.startswith(wish.account_id)
         ):
@@ -86,18 +77,18 @@ class Control:
             trouble = await self._simulation.handshake(wish.webhook_url, wish.verify_token or "")
             if trouble is not None:
                 raise ControlError(f"handshake refused: {trouble}")
-        account = self._world.register(_account(wish))
+        account = self._world.register(account_of(wish, self._world.now()))
         self._simulation.outbox.wake()
-        return _json({"account_id": account.account_id, "kind": account.kind, "waba_id": account.waba_id}, 201)
+        return answer({"account_id": account.account_id, "kind": account.kind, "waba_id": account.waba_id}, 201)
 
     async def accounts(self, request: Request) -> Response:
-        return _json({
+        return answer({
             "accounts": [
                 {
                     "kind": account.kind,
                     "account_id": account.account_id,
                     "name": account.name,
-                    "webhook_url": account.webhook_url,
+                    "webhook_url": account.callback_url,
                     "customers": len(account.customers),
                     "messages": len(account.messages),
                 }
@@ -110,21 +101,25 @@ class Control:
         return Response(status_code=204)
 
     async def customer(self, request: Request) -> Response:
-        wish = await _body(request, CustomerWish)
+        wish = await read_body(request, CustomerWish)
         customer = self._simulation.meet(self._world.get_account(wish.account_id), wish.customer)
-        for state in ("reachable", "blocked", "marketing_stopped", "has_profile", "started"):
+        for state in ("reachable", "blocked", "marketing_stopped", "has_profile", "started", "send_subcode"):
             value = getattr(wish, state)
             if value is not None:
                 setattr(customer, state, value)
+        if wish.send_error is not None:
+            customer.send_error = wish.send_error or None
+        if wish.thread_owner is not None:
+            customer.thread_owner = wish.thread_owner or None
         if wish.never_wrote:
             customer.wrote_at = None
         elif wish.wrote_hours_ago is not None:
             customer.wrote_at = self._world.now() - wish.wrote_hours_ago * HOUR
-        return _json(_customer(customer))
+        return answer(_customer(customer))
 
     async def customers(self, request: Request) -> Response:
-        account = self._world.get_account(_query(request, "account_id"))
-        return _json({"customers": [_customer(customer) for customer in account.customers.values()]})
+        account = self._world.get_account(query_field(request, "account_id"))
+        return answer({"customers": [_customer(customer) for customer in account.customers.values()]})
 
     # --- Acts ---------------------------------------------------------------------------------------------------------
 
@@ -133,8 +128,8 @@ class Control:
         body = await request.body()
         try:
             if body.lstrip()[:1] == b"[":
-                return _json({"said": [self._say(wish) for wish in SayList.validate_json(body)]})
-            return _json(self._say(SayWish.model_validate_json(body)))
+                return answer({"said": [self._say(wish) for wish in SayList.validate_json(body)]})
+            return answer(self._say(SayWish.model_validate_json(body)))
         except ValidationError as error:
             raise ControlError(refusal(error)) from None
 
@@ -149,7 +144,7 @@ class Control:
 
     async def read(self, request: Request) -> Response:
         """The customer reads what came in: receipts beyond the automatic ones."""
-        wish = await _body(request, ReadWish)
+        wish = await read_body(request, ReadWish)
         account = self._world.get_account(wish.account_id)
         customer = self._simulation.meet(account, wish.customer)
         voice = self._simulation.voices[account.kind]
@@ -163,90 +158,90 @@ class Control:
             unread = [message for message in unread if message.status != "read"]
         for message in unread:
             voice.receipt(account, customer, message, "played" if wish.played else "read")
-        return _json({"read": [message.id for message in unread]})
+        return answer({"read": [message.id for message in unread]})
 
     async def native(self, request: Request) -> Response:
-        wish = await _body(request, NativeWish)
+        wish = await read_body(request, NativeWish)
         account = self._world.get_account(wish.account_id)
         customer = self._simulation.meet(account, wish.customer)
-        message = self._simulation.voices[account.kind].native(account, customer, wish.text)
-        return _json({"id": message.id, "customer": customer.id})
+        message = self._simulation.voices[account.kind].native(account, customer, wish)
+        return answer({"id": message.id, "customer": customer.id})
 
     async def inbox(self, request: Request) -> Response:
         """What a customer sees; with ``all=true`` their own messages too. Without a customer: the whole account."""
-        account = self._world.get_account(_query(request, "account_id"))
+        account = self._world.get_account(query_field(request, "account_id"))
         reference, everything = request.query_params.get("customer"), request.query_params.get("all") == "true"
         people = [self._world.get_customer(account, reference)] if reference is not None else account.customers.values()
         messages = [message for customer in people for message in customer.thread if everything or not message.incoming]
-        return _json({"messages": [_message(message) for message in sorted(messages, key=lambda each: each.at)]})
+        return answer({"messages": [_message(message) for message in sorted(messages, key=lambda each: each.at)]})
 
     async def requests(self, request: Request) -> Response:
-        account_id, limit = request.query_params.get("account_id"), _limit(request, 100)
+        account_id, limit = request.query_params.get("account_id"), query_limit(request, 100)
         chosen = [each for each in self._simulation.exchanges if account_id in (None, each.account_id)]
-        return _json({"requests": [asdict(each) for each in chosen[-limit:]] if limit > 0 else []})
+        return answer({"requests": [asdict(each) for each in chosen[-limit:]] if limit > 0 else []})
 
     # --- Weather ------------------------------------------------------------------------------------------------------
 
     async def receipts(self, request: Request) -> Response:
-        wish = await _body(request, ReceiptsWish)
+        wish = await read_body(request, ReceiptsWish)
         policy = ReceiptPolicy(wish.auto, wish.delivered_after, wish.read_after, wish.order)
         if wish.account_id is None:
             self._world.receipts = policy
         else:
             self._world.get_account(wish.account_id).receipts = policy
-        return _json(wish.model_dump())
+        return answer(wish.model_dump())
 
     async def add_fault(self, request: Request) -> Response:
-        wish = await _body(request, FaultWish)
+        wish = await read_body(request, FaultWish)
         if wish.kind == "up":
             lifted = self._simulation.faults.lift(scope=wish.scope, kind="down", account_id=wish.account_id)
             again = 0
             if wish.scope == "webhooks":
                 again = self._simulation.outbox.redeliver(wish.redeliver, wish.account_id)
                 self._simulation.outbox.wake()
-            return _json({"lifted": lifted, "redelivered": again})
+            return answer({"lifted": lifted, "redelivered": again})
         seconds = wish.seconds if wish.seconds is not None else 60.0 if wish.kind == "timeout_after_accept" else 1.0
         given = wish.model_dump(exclude={"redeliver", "seconds", "kind"})
         try:
             fault = self._simulation.faults.add(Fault(**given, kind=wish.kind, seconds=seconds))
         except ValueError as error:
             raise ControlError(str(error)) from None
-        return _json(asdict(fault), 201)
+        return answer(asdict(fault), 201)
 
     async def faults(self, request: Request) -> Response:
-        return _json({"faults": [asdict(fault) for fault in self._simulation.faults.all()]})
+        return answer({"faults": [asdict(fault) for fault in self._simulation.faults.all()]})
 
     async def clear_faults(self, request: Request) -> Response:
         lifted = self._simulation.faults.lift(account_id=request.query_params.get("account_id"))
         self._simulation.outbox.wake()
-        return _json({"lifted": lifted})
+        return answer({"lifted": lifted})
 
     async def outbox(self, request: Request) -> Response:
-        outbox, limit = self._simulation.outbox, _limit(request, 50)
+        outbox, limit = self._simulation.outbox, query_limit(request, 50)
         account_id = request.query_params.get("account_id")
         posts = [post for post in outbox.recent if account_id in (None, post.account.account_id)]
-        return _json({**self._counts(), "posts": [post.describe() for post in posts[-limit:]] if limit > 0 else []})
+        return answer({**self._counts(), "posts": [post.describe() for post in posts[-limit:]] if limit > 0 else []})
 
     async def tune_outbox(self, request: Request) -> Response:
-        wish = await _body(request, OutboxWish)
+        wish = await read_body(request, OutboxWish)
         outbox = self._simulation.outbox
         if wish.concurrency is not None:
             outbox.concurrency = wish.concurrency
         if wish.retry_scale is not None:
             outbox.retry_scale = wish.retry_scale
-        return _json({"concurrency": outbox.concurrency, "retry_scale": outbox.retry_scale})
+        return answer({"concurrency": outbox.concurrency, "retry_scale": outbox.retry_scale})
 
     async def flush(self, request: Request) -> Response:
-        wish = await _body(request, FlushWish)
+        wish = await read_body(request, FlushWish)
         empty = await self._simulation.outbox.flush(wish.timeout)
-        return _json({"empty": empty, **self._counts()})
+        return answer({"empty": empty, **self._counts()})
 
     async def chat(self, request: Request) -> Response:
-        wish = await _body(request, ChatterWish)
+        wish = await read_body(request, ChatterWish)
         for account_id in wish.account_ids:
             self._world.get_account(account_id)
         self.chatter.start(wish)
-        return _json({"running": self.chatter.running, "said": self.chatter.said})
+        return answer({"running": self.chatter.running, "said": self.chatter.said})
 
     async def reset(self, request: Request) -> Response:
         """Forgets everything, so that one simulator serves many tests."""
@@ -255,7 +250,7 @@ class Control:
         return Response(status_code=204)
 
     async def health(self, request: Request) -> Response:
-        return _json({"status": "ok", "accounts": len(self._world.accounts), **self._counts()})
+        return answer({"status": "ok", "accounts": len(self._world.accounts), **self._counts()})
 
     def _counts(self) -> JsonObject:
         outbox = self._simulation.outbox
@@ -268,30 +263,6 @@ class Control:
 
 
 # --- Shapes -----------------------------------------------------------------------------------------------------------
-
-
-def _account(wish: AccountWish) -> Account:
-    options = wish.options
-    return Account(
-        kind=wish.kind,
-        account_id=wish.account_id,
-        token=wish.token,
-        secret=wish.secret_token if wish.kind == "telegram" else wish.app_secret,
-        webhook_url=wish.webhook_url,
-        verify_token=wish.verify_token,
-        name=options.name,
-        username=options.username,
-        waba_id=options.waba_id or f"9{wish.account_id}",
-        display_phone_number=options.display_phone_number,
-        page_id=options.page_id,
-        stack=options.stack,
-        app_id=options.app_id,
-        echoes=options.echoes,
-        edit_trap=options.edit_trap,
-        messages_per_second=options.messages_per_second,
-        allowed_updates=frozenset(options.allowed_updates) if options.allowed_updates is not None else None,
-        templates=options.templates if options.templates is not None else default_templates(),
-    )
 
 
 def _customer(customer: Customer) -> JsonObject:
@@ -326,36 +297,3 @@ def _message(message: Message) -> JsonObject:
         "at": message.at,
         "content": message.content,
     }
-
-
-async def _body(request: Request, model: type[Body]) -> Body:
-    try:
-        return model.model_validate_json(await request.body() or b"{}")
-    except ValidationError as error:
-        raise ControlError(refusal(error)) from None
-
-
-def _query(request: Request, name: str) -> str:
-    value = request.query_params.get(name)
-    if not value:
-        raise ControlError(f"{name} is missing in the query")
-    return value
-
-
-def _limit(request: Request, default: int) -> int:
-    value = request.query_params.get("limit", str(default))
-    if not value.isdecimal() or len(value) > 6:
-        raise ControlError("limit is not a number")
-    return int(value)
-
-
-def _json(body: JsonValue, status: int = 200) -> Response:
-    return Response(wire.plain_json(body), status, media_type="application/json")
-
-
-async def refused(request: Request, error: Exception) -> Response:
-    status = error.status if isinstance(error, ControlError) else 404 if isinstance(error, UnknownError) else 400
-    return _json({"error": str(error)}, status)
-
-
-REFUSALS = (ControlError, UnknownError, SayError)

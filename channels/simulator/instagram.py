@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from channels.simulator import page_events, wire
-from channels.simulator.schemas import SayWish
+from channels.simulator.schemas import NativeWish, SayWish
 from channels.simulator.simulation import SayError, Simulation
 from channels.simulator.world import Account, Customer, Message, Status
 from channels.types import JsonObject
@@ -108,7 +108,8 @@ class InstagramVoice:
 
     # --- The business -------------------------------------------------------------------------------------------------
 
-    def native(self, account: Account, customer: Customer, text: str) -> Message:
+    def native(self, account: Account, customer: Customer, wish: NativeWish) -> Message:
+        text = wish.text or ""
         mid, at = wire.instagram_message_id(), self._simulation.world.now()
         message = Message(mid, customer.id, False, "text", text, {"text": text}, at, native=True)
         self.echo(account, customer, message)

@@ -166,7 +166,7 @@ class Outbox:
 
     def _admit(self, event: Event) -> None:
         account = event.account
-        if account.webhook_url is None:
+        if account.callback_url is None:
             if account.kind == "telegram":
                 account.pulled.append((event.customer_id, event.item))
             else:
@@ -282,12 +282,12 @@ class Outbox:
         post.tried = self._world.now()
         if post.body is None:
             post.body = _body(post, post.tried)
-        if self._session is None or account.webhook_url is None:
+        if self._session is None or account.callback_url is None:
             post.attempts.append("no webhook")
             return False
         try:
             async with self._session.post(
-                account.webhook_url,
+                account.callback_url,
                 data=post.body,
                 headers=_headers(account, post.body, post.forged),
                 allow_redirects=False,

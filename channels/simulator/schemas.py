@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from channels.simulator.faults import FaultKind, Scope
+from channels.simulator.telegram_wishes import TelegramDetails
 
 # pydantic's own alias: ours names itself and cannot be resolved in a model.
 Json = dict[str, JsonValue]
@@ -17,6 +18,10 @@ SayKind = Literal[
     "button", "list_reply", "quick_reply", "postback", "callback", "start",
     "story_reply", "story_mention", "share", "like_heart", "ephemeral", "referral", "order", "number_changed",
     "block", "unblock", "opt_out", "opt_in", "unsupported", "raw",
+    "live_photo", "paid_media", "poll", "dice", "game", "share_story", "checklist", "invoice", "payment", "web_app",
+    "rich", "service", "update", "membership", "migrate", "connect", "disconnect",
+    "flow_reply", "empty_interactive", "contact_info", "call_permission", "link_click", "call",
+    "user_id_changed", "identity_changed", "optin", "reel", "post", "story",
 ]  # fmt: skip
 MEDIA_KINDS = frozenset({"image", "video", "audio", "voice", "document", "sticker", "animation", "video_note"})
 
@@ -36,8 +41,22 @@ class Options(Wish):
     echoes: bool = True
     edit_trap: bool = False
     messages_per_second: float | None = Field(default=None, gt=0)
+    privacy_mode: bool = False
     allowed_updates: list[str] | None = None
     templates: list[Json] | None = None
+    subscribed: bool = True
+    """Whether webhooks come before ``subscribed_apps`` was called."""
+    scopes: list[str] | None = None
+    """Permissions of the token; without it, all that messaging needs."""
+    token_hours_old: float = Field(default=48, ge=0)
+    token_hours_left: float | None = None
+    """``None``: never expires, for Instagram Login 60 days."""
+    pair_rate: bool = False
+    """WhatsApp: one message per six seconds to one person, beyond a burst of 45."""
+    media_link_seconds: int = Field(default=300, ge=0)
+    profile_access: bool = True
+    legacy_stickers: bool = False
+    string_numbers: bool = False
 
 
 class AccountWish(Wish):
@@ -62,6 +81,9 @@ class CustomerRef(Wish):
     phone: str | None = None
     username: str | None = None
     bsuid: str | None = None
+    parent_bsuid: str | None = None
+    bsuid_in_from: bool | None = None
+    """WhatsApp: the BSUID stands in ``from`` and ``wa_id`` as well."""
     language: str | None = None
     hide_phone: bool | None = None
 
@@ -76,6 +98,14 @@ class CustomerWish(Wish):
     marketing_stopped: bool | None = None
     has_profile: bool | None = None
     started: bool | None = None
+    bio: str | None = None
+    photo: bool | None = None
+    """Telegram: has a profile picture."""
+    send_error: int | None = None
+    """Code with which everything sent to them fails from now on: later on WhatsApp, at once elsewhere; 0 ends it."""
+    send_subcode: int | None = None
+    thread_owner: str | None = None
+    """Id of another app that holds the conversation on a Page; an empty text gives it back."""
     wrote_hours_ago: float | None = None
     never_wrote: bool = False
 
@@ -121,9 +151,17 @@ class SayWish(Wish):
     story: Story = Field(default_factory=Story)
     referral: Json | None = None
     forwarded: bool = False
+    frequently_forwarded: bool = False
+    empty_emoji: bool = False
+    """WhatsApp: a reaction is removed by an empty ``emoji`` instead of none."""
+    referred_product: Json | None = None
+    """WhatsApp: the product of a catalogue that the message is about."""
+    error_code: int | None = None
+    """WhatsApp: the content could not be fetched, for this reason (131052, …)."""
     media_group_id: str | None = None
     group: Group | None = None
     standby: bool = False
+    telegram: TelegramDetails = Field(default_factory=TelegramDetails)
     at: float | None = None
     """Seconds since the epoch, for old messages."""
     raw: Json | None = None
@@ -140,11 +178,14 @@ class ReadWish(Wish):
 
 
 class NativeWish(Wish):
-    """The business answers from the provider's own app."""
+    """The business answers from the provider's own app. ``message_id`` is what is edited or unsent (WhatsApp)."""
 
     account_id: str
     customer: CustomerRef
-    text: str = Field(min_length=1)
+    kind: Literal["text", "image", "video", "audio", "document", "edit", "unsend"] = "text"
+    text: str | None = Field(default=None, min_length=1)
+    message_id: str | None = None
+    reply_to: str | None = None
 
 
 class ReceiptsWish(Wish):

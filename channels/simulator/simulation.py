@@ -22,7 +22,7 @@ from channels.simulator import wire
 from channels.simulator.faults import Faults
 from channels.simulator.outbox import Event, Outbox, Part
 from channels.simulator.samples import MEDIA_TYPES, sample
-from channels.simulator.schemas import CustomerRef, SayWish
+from channels.simulator.schemas import CustomerRef, NativeWish, SayWish
 from channels.simulator.world import Account, Customer, Kind, Media, Message, Status, World
 from channels.types import JsonObject, JsonValue
 
@@ -38,7 +38,7 @@ class Voice(Protocol):
         """The customer acts. Raises ``SayError`` when this channel has no such act."""
         ...
 
-    def native(self, account: Account, customer: Customer, text: str) -> Message:
+    def native(self, account: Account, customer: Customer, wish: NativeWish) -> Message:
         """The business writes in the provider's own app."""
         ...
 
@@ -134,8 +134,11 @@ class Simulation:
         customer.language = reference.language or customer.language
         customer.phone = phone or customer.phone
         customer.bsuid = reference.bsuid or customer.bsuid
+        customer.parent_bsuid = reference.parent_bsuid or customer.parent_bsuid
         if reference.hide_phone is not None:
             customer.hide_phone = reference.hide_phone
+        if reference.bsuid_in_from is not None:
+            customer.bsuid_in_from = reference.bsuid_in_from
         self.world.index(account, customer)
         return customer
 
@@ -151,9 +154,17 @@ class Simulation:
         part: Part,
         receipt: bool = False,
         after: float = 0.0,
+        topic: str | None = None,
     ) -> None:
-        if account.subscribed:
+        """``topic`` is the webhook field by which a Page or Instagram account subscribes."""
+        chosen = account.meta.subscribed_fields
+        if account.subscribed and (topic is None or chosen is None or topic in chosen):
             self.outbox.enqueue(Event(account, customer.id, kind, item, part, receipt), after)
+
+    def announce(self, account: Account, kind: str, item: JsonObject, *, part: Part) -> None:
+        """A webhook about the account itself, in a lane of its own."""
+        if account.subscribed:
+            self.outbox.enqueue(Event(account, "", kind, item, part), 0.0)
 
     def accepted(self, account: Account, customer: Customer, message: Message) -> None:
         """The provider took a message of the business: remember it, tell those who listen, give receipts."""
@@ -261,6 +272,8 @@ def _new_customer(account: Account, reference: CustomerRef, phone: str | None) -
         bsuid=reference.bsuid,
         language=reference.language or "en",
         hide_phone=bool(reference.hide_phone),
+        parent_bsuid=reference.parent_bsuid,
+        bsuid_in_from=bool(reference.bsuid_in_from),
     )
     if account.kind != "whatsapp":
         customer.id = customer.id or wire.digits_id(10 if account.kind == "telegram" else 16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from channels.simulator import wire
-from channels.simulator.schemas import MEDIA_KINDS, SayWish
+from channels.simulator.schemas import MEDIA_KINDS, NativeWish, SayWish
 from channels.simulator.simulation import SayError, Simulation
 from channels.simulator.world import Account, Customer, Media, Message, Status
 from channels.types import JsonObject
@@ -161,7 +161,7 @@ class TelegramVoice:
 
     # --- The business -------------------------------------------------------------------------------------------------
 
-    def native(self, account: Account, customer: Customer, text: str) -> Message:
+    def native(self, account: Account, customer: Customer, wish: NativeWish) -> Message:
         raise SayError("a bot has no app of its own to write from")
 
     def stages(self, message: Message) -> tuple[Status, ...]:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 
 from channels.simulator import wire
-from channels.simulator.schemas import MEDIA_KINDS, SayWish
+from channels.simulator.schemas import MEDIA_KINDS, NativeWish, SayWish
 from channels.simulator.simulation import SayError, Simulation
 from channels.simulator.world import Account, Customer, Message, Status
 from channels.types import JsonObject, JsonValue
@@ -184,7 +184,8 @@ class WhatsAppVoice:
 
     # --- The business -------------------------------------------------------------------------------------------------
 
-    def native(self, account: Account, customer: Customer, text: str) -> Message:
+    def native(self, account: Account, customer: Customer, wish: NativeWish) -> Message:
+        text = wish.text or ""
         message_id, at = wire.whatsapp_message_id(customer.id), self._simulation.world.now()
         echo: JsonObject = {
             "from": account.display_phone_number,

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from channels.simulator import wire
+from channels.simulator.meta_state import Comment, MetaState
+from channels.simulator.telegram_state import BotState, ChatState
 from channels.types import JsonObject
 
 Kind = Literal["whatsapp", "messenger", "instagram", "telegram"]
@@ -55,6 +57,8 @@ class Message:
     deleted: bool = False
     reactions: dict[str, str] = field(default_factory=dict)
     """Side (``customer`` or ``business``) → emoji."""
+    room: str | None = None
+    """The chat, where it is another than the customer's own (Telegram's business accounts)."""
 
     def raise_status(self, status: Status) -> None:
         if STATUS_RANK[status] > STATUS_RANK[self.status]:
@@ -70,6 +74,9 @@ class Customer:
     phone: str | None = None
     """Digits without ``+``."""
     bsuid: str | None = None
+    parent_bsuid: str | None = None
+    bsuid_in_from: bool = False
+    """WhatsApp writes the BSUID where the phone should be."""
     language: str = "en"
     hide_phone: bool = False
     """Has adopted a WhatsApp username: webhooks name only the BSUID."""
@@ -77,6 +84,20 @@ class Customer:
     blocked: bool = False
     marketing_stopped: bool = False
     has_profile: bool = True
+    shut_out: bool = False
+    """The business has blocked the customer."""
+    send_error: int | None = None
+    """Code with which the provider refuses or fails whatever is sent to the customer."""
+    send_subcode: int | None = None
+    thread_owner: str | None = None
+    """Id of another app that owns the conversation on a Page or Instagram account."""
+    user_ref: str | None = None
+    """Of a checkbox plugin: the customer's only name until they write."""
+    former_phones: set[str] = field(default_factory=set)
+    members: dict[str, None] = field(default_factory=dict)
+    """Customers in this group, in order."""
+    next_free: float = 0.0
+    """When the pair rate has recovered."""
     is_group: bool = False
     started: bool = True
     """Telegram: has opened the chat with the bot."""
@@ -85,6 +106,7 @@ class Customer:
     thread: deque[Message] = field(default_factory=lambda: deque(maxlen=THREAD_LENGTH))
     last_number: int = 0
     """Of the chat's messages (Telegram)."""
+    chat: ChatState = field(default_factory=ChatState)
 
     @property
     def first_name(self) -> str:
@@ -132,6 +154,8 @@ class Account:
     allowed_updates: frozenset[str] | None = None
     """Telegram; ``None`` is everything."""
     templates: list[JsonObject] = field(default_factory=list)
+    meta: MetaState = field(default_factory=MetaState)
+    comments: dict[str, Comment] = field(default_factory=dict)
     receipts: ReceiptPolicy | None = None
     customers: dict[str, Customer] = field(default_factory=dict)
     handles: dict[str, str] = field(default_factory=dict)
@@ -140,8 +164,15 @@ class Account:
     last_update: int = field(default_factory=lambda: secrets.randbelow(9 * 10**8) + 10**8)
     pulled: deque[tuple[str, JsonObject]] = field(default_factory=lambda: deque(maxlen=1000))
     """Chat and update: Telegram updates for ``getUpdates`` while no webhook is set."""
+    bot: BotState = field(default_factory=BotState)
     window_start: float = 0.0
     window_count: int = 0
+
+    @property
+    def callback_url(self) -> str | None:
+        """Where webhooks go: the most specific address that was set."""
+        callbacks = self.meta.callbacks
+        return callbacks.get("phone_number") or callbacks.get("whatsapp_business_account") or self.webhook_url
 
     def message_key(self, customer_id: str, message_id: str) -> str:
         """A Telegram message id is unique only inside its chat (facts, 4.2)."""
@@ -155,12 +186,11 @@ class Account:
         return found or self.customers.get(self.handles.get(reference, ""))
 
 
-SETTINGS = tuple(
-    each.name
-    for each in fields(Account)
-    if each.name
-    not in {"customers", "handles", "messages", "last_update", "pulled", "receipts", "window_start", "window_count"}
-)
+_KEPT = frozenset({
+    "customers", "handles", "messages", "comments", "last_update", "pulled", "receipts", "bot",
+    "window_start", "window_count",
+})  # fmt: skip
+SETTINGS = tuple(each.name for each in fields(Account) if each.name not in _KEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,15 +234,25 @@ class World:
         self.accounts[account.account_id] = account
         self._by_token = {}
         for each in self.accounts.values():
-            self._by_token.setdefault(each.token, []).append(each)
+            for token in (each.token, *each.meta.token.former):
+                self._by_token.setdefault(token, []).append(each)
         return account
 
     def forget(self, account_id: str) -> None:
         account = self.get_account(account_id)
         del self.accounts[account_id]
-        self._by_token[account.token].remove(account)
-        if not self._by_token[account.token]:
-            del self._by_token[account.token]
+        for token in (account.token, *account.meta.token.former):
+            self._by_token[token].remove(account)
+            if not self._by_token[token]:
+                del self._by_token[token]
+
+    def renew_token(self, account: Account, token: str, expires_at: float | None) -> None:
+        """The account gets another token; the one it had works until its own end."""
+        state = account.meta.token
+        state.former[account.token] = state.expires_at
+        state.issued_at, state.expires_at = self.now(), expires_at
+        account.token = token
+        self._by_token.setdefault(token, []).append(account)
 
     def get_account(self, account_id: str) -> Account:
         try:
@@ -260,7 +300,7 @@ class World:
     def add_message(self, account: Account, customer: Customer, message: Message) -> Message:
         if len(account.messages) >= MESSAGES_PER_ACCOUNT:
             del account.messages[next(iter(account.messages))]
-        account.messages[account.message_key(customer.id, message.id)] = message
+        account.messages[account.message_key(message.room or customer.id, message.id)] = message
         customer.thread.append(message)
         return message
 
