@@ -11,9 +11,11 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
+
+from inbox.kernel.hours import UnknownZone, find_zone, resolve
 
 WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 """By the number that cron gives them. APScheduler counts from Monday, so it is told names only."""
@@ -76,29 +78,11 @@ class Recurrence:
         return min(times).replace(tzinfo=None)
 
 
-def resolve(local: datetime, zone: ZoneInfo) -> datetime:
-    """The instant (UTC) at which the wall clock of ``zone`` first shows ``local``, or jumps over it."""
-    first = local.replace(tzinfo=zone, fold=0)
-    at = first.astimezone(UTC)
-    if at.astimezone(zone).replace(tzinfo=None) == local:
-        return at
-    # In a gap the two folds name instants on either side of the change; look for it between them.
-    before, after = local.replace(tzinfo=zone, fold=1).astimezone(UTC), at
-    offset = after.astimezone(zone).utcoffset()
-    while after - before > timedelta(seconds=1):
-        middle = (before + (after - before) / 2).replace(microsecond=0)
-        if middle.astimezone(zone).utcoffset() == offset:
-            after = middle
-        else:
-            before = middle
-    return after
-
-
 def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidRecurrence(f"{name!r} is not a time zone") from error
+        return find_zone(name)
+    except UnknownZone as error:
+        raise InvalidRecurrence(str(error)) from error
 
 
 def _rules(cron: str) -> tuple[CronTrigger, ...]:

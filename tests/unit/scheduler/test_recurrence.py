@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.recurrence import InvalidRecurrence, Recurrence, resolve
+from inbox.kernel.hours import resolve
+from scheduler.recurrence import InvalidRecurrence, Recurrence
 
 
 def at(text: str) -> datetime:
