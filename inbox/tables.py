@@ -16,6 +16,7 @@ import inbox.kernel.timers
 import inbox.media.models
 import inbox.messages.models
 import inbox.subscriptions.models
+import inbox.templates.models
 from inbox.kernel.schema import metadata
 
 MODULES = (
@@ -33,6 +34,7 @@ MODULES = (
     inbox.media.models,
     inbox.messages.models,
     inbox.subscriptions.models,
+    inbox.templates.models,
 )
 
 __all__ = ["MODULES", "metadata"]

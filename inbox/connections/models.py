@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, LargeBinary, Table, Text, UniqueConstraint, Uuid
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 
 from inbox.kernel.schema import created, identifier, json_object, metadata, moment, reference, workspace_id
 
@@ -41,6 +54,13 @@ channels = Table(
     Column("health", Text, nullable=False, server_default="ok"),
     Column("health_reason", Text),
     moment("health_changed_at"),
+    json_object("health_aspects"),
+    Column("token_version", Integer, nullable=False, server_default=text("1")),
+    created("token_set_at"),
+    moment("token_expires_at"),
+    moment("renewal_tried_at"),
+    moment("sending_paused_until"),
+    Column("sending_paused_reason", Text),
     created(),
     moment("updated_at"),
     ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], ondelete="CASCADE"),
@@ -49,4 +69,21 @@ channels = Table(
     CheckConstraint("health IN ('ok', 'reauthorise', 'paused', 'degraded')", name="health"),
     UniqueConstraint("kind", "account_id"),
 )
-"""One provider account is connected at most once in an installation: ``UNIQUE (kind, account_id)``."""
+"""One provider account is connected at most once in an installation: ``UNIQUE (kind, account_id)``.
+
+``health`` and ``health_reason`` are the worst of ``health_aspects`` (``connections.health``): what each aspect says, by
+its name. ``token_version`` grows with every token, so that a refusal of an old one is known as such.
+``sending_paused_until``: the provider throttles the whole channel until then.
+"""
+
+channel_traffic = Table(
+    "channel_traffic",
+    metadata,
+    workspace_id(),
+    identifier("channel_id"),
+    moment("last_at", nullable=False),
+    Column("days", ARRAY(Date), nullable=False),
+    ForeignKeyConstraint(["workspace_id", "channel_id"], ["channels.workspace_id", "channels.id"], ondelete="CASCADE"),
+)
+"""When a webhook last told something about a channel, to the minute, and the last days on which one did. Apart from
+the channel itself, because it is written all the time."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKeyConstraint, Index, SmallInteger, Table, Text, text
+from sqlalchemy import CheckConstraint, Column, Float, ForeignKeyConstraint, Index, SmallInteger, Table, Text, text
 
-from inbox.kernel.schema import created, identifier, json_object, metadata, moment, workspace_id
+from inbox.kernel.schema import created, identifier, json_object, metadata, moment, reference, workspace_id
 from inbox.messages.models import deliveries
 
 delivery_attempts = Table(
@@ -47,6 +47,35 @@ rate_buckets = Table(
 )
 """``key``: ``channel`` or ``recipient:<conversation id>``, with ``:media`` or ``:message`` behind it for a lane of its
 own. No row means a full bucket. ``channel`` is also what serialises the claims of one channel."""
+
+message_changes = Table(
+    "message_changes",
+    metadata,
+    workspace_id(),
+    identifier(),
+    reference("message_id"),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="sending"),
+    json_object("parts", nullable=True),
+    reference("asked_by"),
+    created("started_at"),
+    moment("finished_at"),
+    json_object("fault", nullable=True),
+    ForeignKeyConstraint(["workspace_id", "message_id"], ["messages.workspace_id", "messages.id"], ondelete="CASCADE"),
+    CheckConstraint("kind IN ('edit', 'delete')", name="kind"),
+    CheckConstraint("state IN ('sending', 'done', 'refused', 'not_sent', 'unknown')", name="state"),
+    Index(
+        "uq_message_changes_in_flight",
+        "workspace_id",
+        "message_id",
+        unique=True,
+        postgresql_where=text("state = 'sending'"),
+    ),
+    Index("ix_message_changes_message", "workspace_id", "message_id"),
+    Index("ix_message_changes_sending", "started_at", postgresql_where=text("state = 'sending'")),
+)
+"""Edits and deletions of sent messages that were asked of a provider: the intent stands here before the request
+leaves, so that one whose outcome nobody recorded is known to be ``unknown``. One at a time for each message."""
 
 ready_index = Index(
     "ix_deliveries_ready",

@@ -126,6 +126,7 @@ deliveries = Table(
     Column("node", Text),
     Column("external_id", Text),
     Column("inferred", Boolean, nullable=False, server_default=text("false")),
+    json_object("further_ids", nullable=True),
     json_object("fault", nullable=True),
     moment("sent_at"),
     moment("status_at"),
@@ -168,7 +169,8 @@ deliveries = Table(
     ),
 )
 """One provider message. Its id is the correlation that the provider gives back. ``inferred``: the external id was
-concluded from an echo of the same words. ``uq_deliveries_in_flight`` is the promise that one conversation has at most
+concluded from an echo of the same words. ``further_ids``: of an album, what the provider calls its other files.
+``uq_deliveries_in_flight`` is the promise that one conversation has at most
 one request in the air, on whatever node.
 
 What the last gate is to ask (P8): ``epoch``, whether the responder is still the same; ``hold_after_number``, whether

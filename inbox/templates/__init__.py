@@ -1,0 +1,1 @@
+"""Templates approved by providers: synced definitions, previews, and what sends are checked against."""
