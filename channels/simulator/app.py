@@ -27,13 +27,20 @@ def create_simulator(
     concurrency: int = 40,
     retry_scale: float = 1.0,
     fetch_links: bool = True,
+    loopback_webhooks: bool = True,
 ) -> Starlette:
     """The simulator. ``base_url`` is how the product reaches it: media links begin with it.
 
     ``retry_scale`` multiplies the waits between redeliveries; ``fetch_links`` false trusts every link in a send.
+    ``loopback_webhooks`` false holds addresses of this machine to Telegram's rules as well.
     """
     simulation = Simulation(
-        base_url=base_url, seed=seed, concurrency=concurrency, retry_scale=retry_scale, fetch_links=fetch_links
+        base_url=base_url,
+        seed=seed,
+        concurrency=concurrency,
+        retry_scale=retry_scale,
+        fetch_links=fetch_links,
+        loopback_webhooks=loopback_webhooks,
     )
     messenger, instagram = MessengerVoice(simulation), InstagramVoice(simulation)
     simulation.voices = {

@@ -29,6 +29,7 @@ from channels.simulator.schemas import (
 )
 from channels.simulator.simulation import Simulation
 from channels.simulator.telegram_api import BOT_TOKEN
+from channels.simulator.telegram_said import give_profile
 from channels.simulator.world import HOUR, Customer, Message, ReceiptPolicy
 from channels.types import JsonObject
 
@@ -78,6 +79,7 @@ class Control:
             if trouble is not None:
                 raise ControlError(f"handshake refused: {trouble}")
         account = self._world.register(account_of(wish, self._world.now()))
+        account.bot.privacy_mode = wish.options.privacy_mode
         self._simulation.outbox.wake()
         return answer({"account_id": account.account_id, "kind": account.kind, "waba_id": account.waba_id}, 201)
 
@@ -102,7 +104,9 @@ class Control:
 
     async def customer(self, request: Request) -> Response:
         wish = await read_body(request, CustomerWish)
-        customer = self._simulation.meet(self._world.get_account(wish.account_id), wish.customer)
+        account = self._world.get_account(wish.account_id)
+        customer = self._simulation.meet(account, wish.customer)
+        give_profile(self._simulation, account, customer, wish.bio, wish.photo)
         for state in ("reachable", "blocked", "marketing_stopped", "has_profile", "started", "send_subcode"):
             value = getattr(wish, state)
             if value is not None:

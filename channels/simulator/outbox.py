@@ -7,75 +7,25 @@ retry scale. Only a fault loses, repeats or reorders anything. Waiting is done b
 from __future__ import annotations
 
 import asyncio
-import hmac
 import itertools
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 import aiohttp
 
-from channels.simulator import wire
 from channels.simulator.faults import Faults
-from channels.simulator.world import DAY, Account, World
-from channels.types import JsonObject, JsonValue
+from channels.simulator.posts import Event, LaneKey, Post, body_of, headers_of, lane_of
+from channels.simulator.world import DAY, HOUR, World
 
-Part = Literal["changes", "messaging", "standby", "update"]
-LaneKey = tuple[str, str]
-
-META_OBJECTS = {"whatsapp": "whatsapp_business_account", "messenger": "page", "instagram": "instagram"}
 LINGER = 0.05
 """Seconds after which an incomplete batch or shuffle leaves anyway."""
 TURN = 32
 """Posts after which a lane lets the next one go first."""
-
-
-@dataclass(slots=True, eq=False)
-class Event:
-    account: Account
-    customer_id: str
-    kind: str
-    """For people and tests: message, status, echo, read, …"""
-    item: JsonObject
-    """An element of ``entry[].changes``/``messaging``/``standby``, or a Telegram update."""
-    part: Part
-    receipt: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Post:
-    """One webhook request and what became of it."""
-
-    id: int
-    events: tuple[Event, ...]
-    lane: LaneKey
-    born: float
-    forged: bool = False
-    body: bytes | None = None
-    state: Literal["pending", "delivered", "failed"] = "pending"
-    attempts: list[str] = field(default_factory=list)
-    """HTTP status or name of the transport error, one per attempt."""
-    tried: float = 0.0
-    """When the last attempt began."""
-    retry_after: float | None = None
-
-    @property
-    def account(self) -> Account:
-        return self.events[0].account
-
-    def describe(self) -> JsonObject:
-        return {
-            "id": self.id,
-            "account_id": self.account.account_id,
-            "customer": self.events[0].customer_id,
-            "kinds": [event.kind for event in self.events],
-            "state": self.state,
-            "attempts": list[JsonValue](self.attempts),
-        }
+GONE_FOR = 23 * HOUR
+"""Of answers 410, after which Telegram removes the webhook."""
 
 
 class Outbox:
@@ -99,6 +49,11 @@ class Outbox:
         self._lanes: dict[LaneKey, deque[Post]] = {}
         self._ready: deque[LaneKey] = deque()
         self._parked: set[LaneKey] = set()
+        self._posting: set[LaneKey] = set()
+        self._connections: Counter[str] = Counter()
+        """Lanes of each bot that post at this moment."""
+        self._held: dict[str, deque[LaneKey]] = {}
+        """Lanes that wait because their bot has as many connections as it allows."""
         self._working: set[asyncio.Task[None]] = set()
         self._timers: dict[asyncio.TimerHandle, tuple[Callable[[], None], bool]] = {}
         self._batches: dict[str, list[Event]] = {}
@@ -127,6 +82,9 @@ class Outbox:
         for task in list(self._working):
             task.cancel()
         await asyncio.gather(*self._working, return_exceptions=True)
+        self._posting.clear()
+        self._connections.clear()
+        self._held.clear()
         self._queued = self.delivered = self.failed = self.dropped = 0
         self.concurrency, self.retry_scale = self._defaults
 
@@ -180,7 +138,7 @@ class Outbox:
         account_id = event.account.account_id
         shuffled = self._faults.strike("webhooks", "reorder", account_id)
         if shuffled is not None:
-            key = (account_id, event.customer_id)
+            key = lane_of(event)
             held = self._shuffles.setdefault(key, [])
             held.append(event)
             if len(held) >= max(shuffled.size, 2):
@@ -197,7 +155,7 @@ class Outbox:
             elif len(collected) == 1:
                 self.later(LINGER, partial(self._release_batch, account_id))
             return
-        self._push(Post(next(self._ids), (event,), (account_id, event.customer_id), self._world.now()))
+        self._push(Post(next(self._ids), (event,), lane_of(event), self._world.now()))
 
     def _release_shuffle(self, key: LaneKey) -> None:
         held = self._shuffles.pop(key, [])
@@ -241,12 +199,26 @@ class Outbox:
 
     def _staff(self) -> None:
         while self._ready and len(self._working) < self.concurrency and self._session is not None:
-            task = asyncio.get_running_loop().create_task(self._work(self._ready.popleft()))
+            key = self._ready.popleft()
+            lane = self._lanes.get(key)
+            if lane is None or key in self._posting:  # withdrawn, or woken twice
+                continue
+            account = lane[0].account
+            if account.kind == "telegram" and self._connections[key[0]] >= account.bot.max_connections:
+                self._held.setdefault(key[0], deque()).append(key)
+                continue
+            self._posting.add(key)
+            self._connections[key[0]] += 1
+            task = asyncio.get_running_loop().create_task(self._work(key))
             self._working.add(task)
-            task.add_done_callback(self._worked)
+            task.add_done_callback(partial(self._worked, key))
 
-    def _worked(self, task: asyncio.Task[None]) -> None:
+    def _worked(self, key: LaneKey, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
+        self._posting.discard(key)
+        self._connections[key[0]] -= 1
+        if held := self._held.get(key[0]):
+            self._ready.append(held.popleft())
         if not task.cancelled():
             task.result()
             self._staff()
@@ -258,7 +230,10 @@ class Outbox:
             if self._faults.in_force("webhooks", "down", post.account.account_id):
                 self._parked.add(key)
                 return
-            if await self._attempt(post):
+            if post.account.kind == "telegram" and post.account.callback_url is None:
+                post.state = "withdrawn"
+                post.account.pulled.append((post.events[0].customer_id, post.events[0].item))
+            elif await self._attempt(post):
                 post.state = "delivered"
                 self.delivered += 1
             elif self._expired(post):
@@ -281,7 +256,7 @@ class Outbox:
         account = post.account
         post.tried = self._world.now()
         if post.body is None:
-            post.body = _body(post, post.tried)
+            post.body = body_of(post, post.tried)
         if self._session is None or account.callback_url is None:
             post.attempts.append("no webhook")
             return False
@@ -289,18 +264,37 @@ class Outbox:
             async with self._session.post(
                 account.callback_url,
                 data=post.body,
-                headers=_headers(account, post.body, post.forged),
+                headers=headers_of(account, post.body, post.forged),
                 allow_redirects=False,
             ) as answer:
                 await answer.read()
-                status = answer.status
+                status, reason = answer.status, answer.reason
+                post.retry_after = None
                 with suppress(ValueError):
                     post.retry_after = float(answer.headers.get("Retry-After", ""))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             post.attempts.append(type(error).__name__)
+            self._troubled(post, f"Connection failed: {type(error).__name__}")
             return False
         post.attempts.append(str(status))
-        return 200 <= status < 300
+        if 200 <= status < 300:
+            account.bot.gone_since = None
+            return True
+        self._troubled(post, f"Wrong response from the webhook: {status} {reason or ''}".rstrip())
+        if status == 410:
+            self._gone(post)
+        return False
+
+    @staticmethod
+    def _troubled(post: Post, words: str) -> None:
+        post.account.bot.last_error = post.tried, words
+
+    def _gone(self, post: Post) -> None:
+        """An address that says for most of a day that it is gone is not asked any more (facts, 4.1)."""
+        bot = post.account.bot
+        bot.gone_since = bot.gone_since if bot.gone_since is not None else post.tried
+        if post.account.kind == "telegram" and post.tried - bot.gone_since >= GONE_FOR:
+            post.account.webhook_url = None
 
     def _backoff(self, post: Post) -> float:
         failures = len(post.attempts)
@@ -334,12 +328,20 @@ class Outbox:
     def pending_of(self, account_id: str) -> int:
         return sum(len(lane) for key, lane in self._lanes.items() if key[0] == account_id)
 
-    def last_trouble(self, account_id: str) -> tuple[float, str] | None:
-        """When and why the latest post of an account failed, while it still waits."""
-        for key, lane in self._lanes.items():
-            if key[0] == account_id and lane[0].attempts:
-                return lane[0].tried, f"Wrong response from the webhook: {lane[0].attempts[-1]}"
-        return None
+    def withdraw(self, account_id: str) -> list[Event]:
+        """What waits for an account and is not being posted, oldest first; it will not be posted any more."""
+        taken: list[Post] = []
+        for key in [each for each in self._lanes if each[0] == account_id]:
+            lane = self._lanes[key]
+            while len(lane) > (1 if key in self._posting else 0):
+                taken.append(lane.pop())
+            if not lane:
+                del self._lanes[key]
+                self._parked.discard(key)
+        self._queued -= len(taken)
+        for post in taken:
+            self.recent.remove(post)
+        return [event for post in sorted(taken, key=lambda each: each.id) for event in post.events]
 
     async def flush(self, timeout: float = 5.0) -> bool:
         """End every wait and see the outbox empty. ``False`` when something is still pending at the time-out."""
@@ -356,31 +358,3 @@ class Outbox:
             if retries or not retry:
                 handle.cancel()
                 ring()
-
-
-def _body(post: Post, now: float) -> bytes:
-    if post.account.kind == "telegram":
-        return wire.plain_json(post.events[0].item)
-    entries: list[JsonValue] = []
-    for event in post.events:
-        account = event.account
-        entry: JsonObject = {"id": account.waba_id if account.kind == "whatsapp" else account.account_id}
-        if account.kind != "whatsapp":
-            entry["time"] = int(now * 1000)
-        entry[event.part] = [event.item]
-        entries.append(entry)
-    return wire.meta_json({"object": META_OBJECTS[post.account.kind], "entry": entries})
-
-
-def _headers(account: Account, body: bytes, forged: bool) -> dict[str, str]:
-    secret = (account.secret or "") + ("-forged" if forged else "")
-    if account.kind == "telegram":
-        headers = {"Content-Type": "application/json"}
-        if secret:
-            headers["X-Telegram-Bot-Api-Secret-Token"] = secret
-        return headers
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": "facebookexternalua",
-        "X-Hub-Signature-256": "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex(),
-    }

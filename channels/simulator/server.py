@@ -36,6 +36,7 @@ class SimulatorServer:
         concurrency: int = 40,
         retry_scale: float = 1.0,
         fetch_links: bool = True,
+        loopback_webhooks: bool = True,
     ) -> None:
         # The protocol is named because asyncio switches Nagle's delay off only where it reads IPPROTO_TCP.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -49,6 +50,7 @@ class SimulatorServer:
             concurrency=concurrency,
             retry_scale=retry_scale,
             fetch_links=fetch_links,
+            loopback_webhooks=loopback_webhooks,
         )
         self._server: _QuietServer | None = None
         self._task: asyncio.Task[None] | None = None

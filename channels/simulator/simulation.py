@@ -20,10 +20,11 @@ import aiohttp
 
 from channels.simulator import wire
 from channels.simulator.faults import Faults
-from channels.simulator.outbox import Event, Outbox, Part
+from channels.simulator.outbox import Outbox
+from channels.simulator.posts import Event, Part
 from channels.simulator.samples import MEDIA_TYPES, sample
 from channels.simulator.schemas import CustomerRef, NativeWish, SayWish
-from channels.simulator.world import Account, Customer, Kind, Media, Message, Status, World
+from channels.simulator.world import DAY, Account, Customer, Kind, Media, Message, Status, World
 from channels.types import JsonObject, JsonValue
 
 
@@ -71,6 +72,7 @@ class Simulation:
         concurrency: int = 40,
         retry_scale: float = 1.0,
         fetch_links: bool = True,
+        loopback_webhooks: bool = True,
         world: World | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
@@ -79,6 +81,8 @@ class Simulation:
         self.faults = Faults(self.chance)
         self.outbox = Outbox(self.world, self.faults, self.chance, concurrency=concurrency, retry_scale=retry_scale)
         self.fetch_links = fetch_links
+        self.loopback_webhooks = loopback_webhooks
+        """Telegram's rules for webhook addresses do not hold for this machine itself."""
         self.exchanges: deque[Exchange] = deque(maxlen=1000)
         self.voices: dict[Kind, Voice] = {}
         self.listeners: list[Callable[[Account, Customer, Message], None]] = []
@@ -195,9 +199,10 @@ class Simulation:
             else:
                 voice.receipt(account, customer, message, stage)
 
-    def heard(self, account: Account, customer: Customer, message: Message) -> Message:
-        """A customer's message is in: it is in the thread, and it opens the messaging window."""
-        customer.wrote_at = max(customer.wrote_at or 0.0, message.at)
+    def heard(self, account: Account, customer: Customer, message: Message, *, opens: bool = True) -> Message:
+        """A customer's message is in: it is in the thread, and it ``opens`` the messaging window."""
+        if opens:
+            customer.wrote_at = max(customer.wrote_at or 0.0, message.at)
         customer.started = True
         return self.world.add_message(account, customer, message)
 
@@ -211,7 +216,12 @@ class Simulation:
         except binascii.Error:
             raise SayError("data is not base64") from None
         filename = wish.filename or f"{wish.kind}.{extension}"
-        return self.world.add_media(account, wish.kind, wish.mime_type or mime_type, filename, data)
+        return self.world.add_media(account, wish.kind, wish.mime_type or mime_type, filename, data, life=7 * DAY)
+
+    def download_link(self, account: Account, media: Media) -> str:
+        """A WhatsApp link: asks for the token once more, and dies soon."""
+        expires = int(self.world.now()) + account.meta.link_seconds
+        return f"{self.base_url}/media-download/{media.id}/{expires}/{media.ticket}"
 
     def link(self, media: Media) -> str:
         """A CDN link that needs no token, as Messenger and Instagram give."""

@@ -2,159 +2,258 @@
 
 from __future__ import annotations
 
-from channels.simulator import wire
-from channels.simulator.schemas import MEDIA_KINDS, NativeWish, SayWish
-from channels.simulator.simulation import SayError, Simulation
-from channels.simulator.world import Account, Customer, Media, Message, Status
-from channels.types import JsonObject
+from dataclasses import dataclass
 
-NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
-"""Left out unless ``allowed_updates`` names them (facts, 4.1)."""
+from channels.simulator import wire
+from channels.simulator.schemas import NativeWish, SayWish
+from channels.simulator.simulation import SayError, Simulation
+from channels.simulator.telegram_groups import membership, moved, service_of
+from channels.simulator.telegram_kinds import sample_update
+from channels.simulator.telegram_owner import TelegramOwner
+from channels.simulator.telegram_said import TelegramSaid, author_of, said_caption, said_text
+from channels.simulator.telegram_shapes import chat_object, user_object
+from channels.simulator.telegram_state import UPDATE_KINDS, Connection
+from channels.simulator.wire import as_list, as_object, as_text
+from channels.simulator.world import Account, Customer, Message, Status
+from channels.types import JsonObject, JsonValue
+
+_QUERIES = 1000
+"""Taps that are remembered for their answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """Who acts where. ``room`` is the chat: the customer, a group, or the customer in a business account's chat."""
+
+    account: Account
+    customer: Customer
+    room: Customer
+    connection: Connection | None
+    wish: SayWish
+    now: float
+
+    @property
+    def key(self) -> str:
+        """The chat in the keys of messages."""
+        return self.connection.room(self.room.id) if self.connection else self.room.id
+
+    @property
+    def head(self) -> JsonObject:
+        return {"business_connection_id": self.connection.id} if self.connection else {}
+
+    def find(self, number: str | None) -> Message | None:
+        return self.account.find_message(self.key, number) if number else None
+
+    @property
+    def target(self) -> Message | None:
+        return self.find(self.wish.message_id)
 
 
 class TelegramVoice:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
+        self._said = TelegramSaid(simulation)
+        self._owner = TelegramOwner(simulation)
 
     def say(self, account: Account, customer: Customer, wish: SayWish) -> Message | None:
-        now = self._simulation.world.now()
         room = self._simulation.group_of(account, wish) or customer
         if wish.message_id is not None and not wish.message_id.isdecimal():
             raise SayError("a Telegram message_id is a number")
-        target = account.find_message(room.id, wish.message_id) if wish.message_id else None
+        if wish.kind == "connect":
+            self._update(account, customer, "business_connection", self._owner.connect(account, customer, wish))
+            return None
+        connection = self._owner.of(account, wish.telegram.business) if wish.telegram.business else None
+        if connection is not None and room.is_group:
+            raise SayError("a business account's bot sees private chats only")
+        room.chat.is_forum |= room.is_group and wish.telegram.topic is not None
+        scene = _Scene(account, customer, room, connection, wish, self._simulation.world.now())
+        match wish.kind:
+            case "edit":
+                return self._edit(scene)
+            case "unsend":
+                return self._unsend(scene)
+        if self._act(scene):
+            return None
+        return self._message(scene, self._said.content(account, customer, wish))
+
+    def _act(self, scene: _Scene) -> bool:
+        """Acts that bring no message. ``False`` when the wish is none of them."""
+        account, room, wish = scene.account, scene.room, scene.wish
         match wish.kind:
             case "raw":
-                self._update(account, room, "raw", wish.raw or {})
-                return None
+                self._emit(account, room, "raw", wish.raw or {})
+            case "disconnect":
+                self._update(account, room, "business_connection", self._owner.disconnect(account, wish))
             case "block" | "unblock":
-                self._membership(account, customer, blocked=wish.kind == "block", at=now)
-                return None
+                after = membership(
+                    account, scene.customer, scene.customer, "kicked" if wish.kind == "block" else "member", scene.now
+                )
+                self._update(account, scene.customer, "my_chat_member", after)
+            case "membership":
+                self._membership(scene)
+            case "migrate":
+                self._migrate(scene)
             case "reaction" | "unreact":
-                self._reaction(account, customer, room, wish, target, now)
-                return None
+                self._reaction(scene)
             case "button" | "callback" | "postback":
-                self._callback(account, customer, room, wish, target, now)
-                return None
-            case "edit":
-                if target is None or not target.incoming:
-                    raise SayError("edit needs the message_id of a message of this customer")
-                target.text, target.edits = wish.text or "", target.edits + 1
-                shown = "text" if "text" in target.content else "caption"
-                target.content = {**target.content, shown: target.text, "edit_date": int(now)}
-                self._update(account, room, "edited_message", {"edited_message": target.content})
-                return target
-        return self._message(account, customer, room, wish, now)
+                self._callback(scene)
+            case "update":
+                kind = wish.telegram.update or ""
+                content = sample_update(kind, scene.customer, room, scene.now)
+                if content is None:
+                    known = ", ".join(each for each in UPDATE_KINDS if sample_update(each, scene.customer, room, 0))
+                    raise SayError(f"telegram.update is one of {known}; acts bring the others")
+                self._update(account, room, kind, content)
+            case _:
+                return False
+        return True
 
-    def _message(self, account: Account, customer: Customer, room: Customer, wish: SayWish, now: float) -> Message:
-        at = wish.at or now
-        room.last_number += 1
+    # --- Messages -----------------------------------------------------------------------------------------------------
+
+    def _message(self, scene: _Scene, content: JsonObject) -> Message:
+        account, room, wish = scene.account, scene.room, scene.wish
+        at = wish.at or scene.now
+        quoted = scene.find(wish.reply_to)
+        if wish.reply_to and quoted is None:
+            raise SayError(f"no message {wish.reply_to} to reply to")
+        ephemeral = wish.telegram.ephemeral
+        number = 0 if ephemeral else self._number(scene)
         body: JsonObject = {
-            "message_id": room.last_number,
+            "message_id": number,
             "date": int(at),
+            **scene.head,
             "chat": chat_object(room),
-            "from": user_object(customer),
-            **self._content(account, customer, wish),
+            **author_of(account, scene.customer, room, wish, user_object(scene.customer)),
+            **self._said.around(room, wish, quoted, at),
+            **content,
         }
-        if wish.reply_to:
-            quoted = account.find_message(room.id, wish.reply_to)
-            if quoted is None:
-                raise SayError(f"no message {wish.reply_to} to reply to")
-            body["reply_to_message"] = {k: v for k, v in quoted.content.items() if k != "reply_to_message"}
-        if wish.forwarded:
-            origin: JsonObject = {"type": "hidden_user", "sender_user_name": "Somebody", "date": int(at)}
-            body["forward_origin"] = origin
-        if wish.media_group_id:
-            body["media_group_id"] = wish.media_group_id
-        self._update(account, room, "message", {"message": body})
-        customer.blocked = False
-        message = Message(str(room.last_number), room.id, True, wish.kind, wish.text, body, at, reply_to=wish.reply_to)
+        if ephemeral:
+            receiver: JsonObject = {"id": int(account.account_id), "is_bot": True, "first_name": account.name}
+            body |= {"ephemeral_message_id": int(wire.digits_id(3)), "receiver_user": receiver}
+        if _visible(account, room, body):
+            self._update(account, room, "business_message" if scene.connection else "message", body)
+        message = Message(
+            str(number), room.id, True, wish.kind, wish.text, body, at, reply_to=wish.reply_to,
+            room=scene.key if scene.connection else None,
+        )  # fmt: skip
+        if ephemeral:
+            return message
+        if scene.connection is not None:
+            scene.connection.heard_at[room.id] = at
+            return self._simulation.world.add_message(account, room, message)
+        scene.customer.blocked = False
         return self._simulation.heard(account, room, message)
 
-    def _content(self, account: Account, customer: Customer, wish: SayWish) -> JsonObject:
-        text = wish.text or ""
-        match wish.kind:
-            case "text" | "quick_reply":
-                return _text(text or wish.title or "")
-            case "start":
-                return _text(f"/start {wish.payload}" if wish.payload else "/start")
-            case kind if kind in MEDIA_KINDS:
-                media = self._simulation.media_of(account, wish)
-                caption: JsonObject = {"caption": text} if text and kind not in ("sticker", "video_note") else {}
-                return {**media_object(kind, media), **caption}
-            case "location":
-                place: JsonObject = {"latitude": wish.latitude, "longitude": wish.longitude}
-                if wish.place_name is None:
-                    return {"location": place}
-                venue: JsonObject = {"location": place, "title": wish.place_name, "address": wish.address or ""}
-                return {"venue": venue, "location": place}
-            case "contact":
-                first, _, last = wish.contact.name.partition(" ")
-                card: JsonObject = {"phone_number": wish.contact.phone, "first_name": first}
-                card |= {"last_name": last} if last else {}
-                if customer.phone and wish.contact.phone.lstrip("+") == customer.phone:
-                    card["user_id"] = int(customer.id)
-                return {"contact": card}
-            case "unsupported":
-                return {wish.payload or "game": {"title": "A game", "description": "", "photo": []}}
-            case _:
-                raise SayError(f"Telegram users cannot do {wish.kind}")
+    @staticmethod
+    def _number(scene: _Scene) -> int:
+        counter = scene.connection or scene.room
+        counter.last_number += 1
+        return counter.last_number
 
-    def _reaction(
-        self, account: Account, customer: Customer, room: Customer, wish: SayWish, target: Message | None, at: float
-    ) -> None:
-        if wish.message_id is None:
-            raise SayError("a reaction needs message_id")
+    def _edit(self, scene: _Scene) -> Message:
+        """Without a text only what nobody sees has changed (facts, 4.2)."""
+        target = scene.target
+        if target is None or not target.incoming:
+            raise SayError("edit needs the message_id of a message of this customer")
+        wish = scene.wish
+        if wish.text is not None:
+            target.text, target.edits = wish.text, target.edits + 1
+            kept = {key: value for key, value in target.content.items() if key not in ("entities", "caption_entities")}
+            shown = said_text(wish, wish.text) if "text" in kept else said_caption(wish)
+            target.content = {**kept, **shown}
+        target.content = {**target.content, "edit_date": int(scene.now)}
+        kind = "edited_business_message" if scene.connection else "edited_message"
+        self._update(scene.account, scene.room, kind, target.content)
+        return target
+
+    def _unsend(self, scene: _Scene) -> Message:
+        """Only a business account's bot is told of deletions."""
+        if scene.connection is None:
+            raise SayError("Telegram tells bots of no deletion, except in chats of business accounts")
+        if scene.target is None:
+            raise SayError("unsend needs the message_id of a message in this chat")
+        content = self._owner.deleted(scene.connection, scene.room, [scene.target])
+        self._update(scene.account, scene.room, "deleted_business_messages", content)
+        return scene.target
+
+    # --- Taps, reactions, membership ----------------------------------------------------------------------------------
+
+    def _reaction(self, scene: _Scene) -> None:
+        wish, target = scene.wish, scene.target
+        if wish.message_id is None or scene.connection is not None:
+            raise SayError("a reaction needs message_id, and is not told from business accounts' chats")
         old = target.reactions.get("customer") if target else None
         new = wish.emoji if wish.kind == "reaction" else None
         if target is not None:
             target.reactions.pop("customer", None)
             if new is not None:
                 target.reactions["customer"] = new
+        shown: JsonObject = {"type": "emoji", "emoji": new}
+        if wish.telegram.custom_emoji is not None:
+            shown = {"type": "custom_emoji", "custom_emoji_id": wish.telegram.custom_emoji}
+        elif wish.telegram.paid_reaction:
+            shown = {"type": "paid"}
+        who: JsonObject = {"user": user_object(scene.customer)}
+        if scene.room.is_group and wish.telegram.anonymous:
+            who = {"actor_chat": chat_object(scene.room)}
         body: JsonObject = {
-            "chat": chat_object(room),
+            "chat": chat_object(scene.room),
             "message_id": int(wish.message_id),
-            "user": user_object(customer),
-            "date": int(at),
+            **who,
+            "date": int(scene.now),
             "old_reaction": [{"type": "emoji", "emoji": old}] if old else [],
-            "new_reaction": [{"type": "emoji", "emoji": new}] if new else [],
+            "new_reaction": [shown] if new else [],
         }
-        self._update(account, room, "message_reaction", {"message_reaction": body})
+        self._update(scene.account, scene.room, "message_reaction", body)
 
-    def _callback(
-        self, account: Account, customer: Customer, room: Customer, wish: SayWish, target: Message | None, at: float
-    ) -> None:
+    def _callback(self, scene: _Scene) -> None:
+        wish, target = scene.wish, scene.target
+        query_id = wire.digits_id(18)
         body: JsonObject = {
-            "id": wire.digits_id(18),
-            "from": user_object(customer),
+            "id": query_id,
+            "from": user_object(scene.customer),
             "chat_instance": "-" + wire.digits_id(18),
-            "data": wish.payload or wish.title or "ok",
+            "data": _button_data(target, wish) or wish.payload or wish.title or "ok",
         }
         if target is not None:
             body["message"] = target.content
         elif wish.message_id is not None:
             number = int(wish.message_id)
-            body["message"] = {"chat": chat_object(room), "message_id": number, "date": 0}  # inaccessible
-        self._update(account, room, "callback_query", {"callback_query": body})
+            body["message"] = {"chat": chat_object(scene.room), "message_id": number, "date": 0}  # inaccessible
+        elif wish.telegram.inline_message_id is not None:
+            body["inline_message_id"] = wish.telegram.inline_message_id
+        queries = scene.account.bot.queries
+        queries[query_id] = wish.at or scene.now
+        if len(queries) > _QUERIES:
+            del queries[next(iter(queries))]
+        self._update(scene.account, scene.room, "callback_query", body)
 
-    def _membership(self, account: Account, customer: Customer, *, blocked: bool, at: float) -> None:
-        customer.blocked = blocked
-        before, after = ("member", "kicked") if blocked else ("kicked", "member")
-        bot = bot_object(account)
-        new: JsonObject = {"user": bot, "status": after}
-        if blocked:
-            new["until_date"] = 0
-        body: JsonObject = {
-            "chat": chat_object(customer),
-            "from": user_object(customer),
-            "date": int(at),
-            "old_chat_member": {"user": bot, "status": before},
-            "new_chat_member": new,
-        }
-        self._update(account, customer, "my_chat_member", {"my_chat_member": body})
+    def _membership(self, scene: _Scene) -> None:
+        if not scene.room.is_group:
+            raise SayError("membership needs a group; a person blocks and unblocks")
+        after = scene.wish.telegram.standing
+        service = service_of(scene.account, after)
+        body = membership(scene.account, scene.room, scene.customer, after, scene.now)
+        self._update(scene.account, scene.room, "my_chat_member", body)
+        if service is not None and not scene.room.id.startswith("-100"):
+            self._message(scene, service)
+            scene.room.blocked = after in ("left", "kicked")
+
+    def _migrate(self, scene: _Scene) -> None:
+        """The old chat and the new one both tell of it (facts, 4.2)."""
+        account, old = scene.account, scene.room
+        new = moved(self._simulation.world, account, old, scene.wish)
+        self._message(scene, {"migrate_to_chat_id": int(new.id)})
+        there = _Scene(account, scene.customer, new, None, scene.wish, scene.now)
+        self._message(there, {"migrate_from_chat_id": int(old.id)})
+
+    # --- Out ----------------------------------------------------------------------------------------------------------
 
     def _update(self, account: Account, room: Customer, kind: str, content: JsonObject) -> None:
-        if account.allowed_updates is not None and kind != "raw" and kind not in account.allowed_updates:
-            return
+        if account.allowed_updates is None or kind in account.allowed_updates:
+            self._emit(account, room, kind, {kind: content})
+
+    def _emit(self, account: Account, room: Customer, kind: str, content: JsonObject) -> None:
         account.last_update += 1
         update: JsonObject = {"update_id": account.last_update, **content}
         self._simulation.emit(account, room, kind, update, part="update")
@@ -162,7 +261,10 @@ class TelegramVoice:
     # --- The business -------------------------------------------------------------------------------------------------
 
     def native(self, account: Account, customer: Customer, wish: NativeWish) -> Message:
-        raise SayError("a bot has no app of its own to write from")
+        """Of the owner of a connected business account; a bot itself has no app."""
+        kind, content, message = self._owner.native(account, customer, wish)
+        self._update(account, customer, kind, content)
+        return message
 
     def stages(self, message: Message) -> tuple[Status, ...]:
         return ()
@@ -171,73 +273,24 @@ class TelegramVoice:
         raise SayError("Telegram gives no receipts")
 
 
-# --- Shapes -----------------------------------------------------------------------------------------------------------
+def _visible(account: Account, room: Customer, body: JsonObject) -> bool:
+    """Privacy mode hides what is said in a group, unless it is for the bot (facts, 4.2)."""
+    if not room.is_group or not account.bot.privacy_mode or room.chat.standing == "administrator":
+        return True
+    text = as_text(body.get("text")) or as_text(body.get("caption"))
+    if text is None and not {"photo", "document", "sticker", "location", "contact"} & body.keys():
+        return True  # service messages are for everybody
+    replied = as_object(as_object(body.get("reply_to_message")).get("from"))
+    mentioned = f"@{account.username}" in (text or "")
+    return (text or "").startswith("/") or mentioned or str(replied.get("id")) == account.account_id
 
 
-def user_object(customer: Customer) -> JsonObject:
-    user: JsonObject = {"id": int(customer.id), "is_bot": False, "first_name": customer.first_name}
-    if customer.last_name:
-        user["last_name"] = customer.last_name
-    if customer.username:
-        user["username"] = customer.username
-    user["language_code"] = customer.language
-    return user
-
-
-def bot_object(account: Account) -> JsonObject:
-    return {"id": int(account.account_id), "is_bot": True, "first_name": account.name, "username": account.username}
-
-
-def chat_object(room: Customer) -> JsonObject:
-    if room.is_group:
-        kind = "supergroup" if room.id.startswith("-100") else "group"
-        return {"id": int(room.id), "type": kind, "title": room.name}
-    chat: JsonObject = {"id": int(room.id), "type": "private", "first_name": room.first_name}
-    if room.last_name:
-        chat["last_name"] = room.last_name
-    if room.username:
-        chat["username"] = room.username
-    return chat
-
-
-def _text(text: str) -> JsonObject:
-    content: JsonObject = {"text": text}
-    if text.startswith("/"):
-        length = len(text.split(None, 1)[0].encode("utf-16-le")) // 2
-        content["entities"] = [{"type": "bot_command", "offset": 0, "length": length}]
-    return content
-
-
-def media_object(kind: str, media: Media) -> JsonObject:
-    """A file inside a message. Photos come in sizes; an animation is a document too (facts, 4.2)."""
-    file: JsonObject = {
-        "file_id": media.id,
-        "file_unique_id": "AQAD" + media.ticket[:12],
-        "file_size": len(media.data),
-    }
-    match kind:
-        case "image":
-            small: JsonObject = {**file, "file_id": f"{media.id}-small", "width": 90, "height": 56, "file_size": 1000}
-            return {"photo": [small, {**file, "width": 160, "height": 100}]}
-        case "video":
-            return {"video": {**file, "width": 320, "height": 240, "duration": 3, "mime_type": media.mime_type}}
-        case "animation":
-            about = {**file, "width": 320, "height": 240, "duration": 3, "mime_type": media.mime_type}
-            return {"animation": about, "document": {**file, "mime_type": media.mime_type}}
-        case "audio":
-            return {"audio": {**file, "duration": 12, "mime_type": media.mime_type, "file_name": media.filename}}
-        case "voice":
-            return {"voice": {**file, "duration": 4, "mime_type": media.mime_type.split(";")[0]}}
-        case "video_note":
-            return {"video_note": {**file, "length": 240, "duration": 3}}
-        case "sticker":
-            shape: JsonObject = {"type": "regular", "width": 512, "height": 512, "emoji": "🙂"}
-            return {"sticker": {**file, **shape, "is_animated": False, "is_video": False}}
-        case _:
-            return {"document": {**file, "mime_type": media.mime_type, "file_name": media.filename}}
-
-
-def sent_message(account: Account, room: Customer, number: int, at: float, content: JsonObject) -> JsonObject:
-    """A message of the bot as the API answers it."""
-    head: JsonObject = {"message_id": number, "from": bot_object(account), "chat": chat_object(room), "date": int(at)}
-    return {**head, **content}
+def _button_data(target: Message | None, wish: SayWish) -> str | None:
+    """What the tapped button holds, when the message shows one with this title or payload."""
+    markup: JsonValue = target.content.get("reply_markup") if target is not None else None
+    for row in as_list(as_object(markup).get("inline_keyboard")):
+        for button in map(as_object, as_list(row)):
+            data = as_text(button.get("callback_data"))
+            if data is not None and (data == wish.payload or (wish.payload is None and button["text"] == wish.title)):
+                return data
+    return None

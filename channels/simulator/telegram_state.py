@@ -56,6 +56,8 @@ class BotState:
     queries: dict[str, float] = field(default_factory=dict)
     """Button taps that wait for their answer → when they were made."""
     last_error: tuple[float, str] | None = None
+    gone_since: float | None = None
+    """Since when the webhook has answered nothing but 410."""
     poll: int = 0
     """Counts ``getUpdates`` calls: a newer one ends those before it."""
 

@@ -1,4 +1,4 @@
-"""Text as the Bot API judges it: HTML into entities counted in UTF-16 units, markup checked (facts, 4.2, 4.4)."""
+"""Text as the Bot API judges it: HTML into entities counted in UTF-16 units (facts, 4.2, 4.4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from channels.types import JsonObject, JsonValue
 
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
-CALLBACK_BYTES = 64
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*)([^<>]*)>")
 _HREF = re.compile(r"""href\s*=\s*(?:"([^"]*)"|'([^']*)')""")
@@ -68,6 +67,50 @@ def parse_html(source: str) -> tuple[str, list[JsonValue]]:
     return "".join(plain), entities
 
 
+_MARKS = {"*": "bold", "_": "italic", "__": "underline", "~": "strikethrough", "||": "spoiler", "`": "code"}
+_MARK = re.compile(r"\\(.)|(\|\||__|[*_~`])|\[([^\]]*)\]\(([^)]*)\)|([>#+\-=|{}.!\[\]()])", re.DOTALL)
+
+
+def parse_markdown(source: str, *, strict: bool) -> tuple[str, list[JsonValue]]:
+    """MarkdownV2 when strict: what has a meaning must be escaped where none is meant. Old Markdown lets it pass."""
+    plain: list[str] = []
+    entities: list[JsonValue] = []
+    open_marks: list[tuple[str, int]] = []
+    at, length = 0, 0
+
+    def take(piece: str) -> None:
+        nonlocal length
+        plain.append(piece)
+        length += utf16_length(piece)
+
+    for found in _MARK.finditer(source):
+        take(source[at : found.start()])
+        at = found.end()
+        escaped, mark, words, url, reserved = found.groups()
+        if escaped is not None:
+            take(escaped)
+        elif words is not None:
+            if words:
+                size = utf16_length(words)
+                entities.append({"type": "text_link", "offset": length, "length": size, "url": url})
+            take(words)
+        elif reserved is not None:
+            if strict:
+                raise MarkupError(f"character '{reserved}' is reserved and must be escaped with the preceding '\\'")
+            take(reserved)
+        elif open_marks and open_marks[-1][0] == mark:
+            _, start = open_marks.pop()
+            if length > start:
+                entities.append({"type": _MARKS[mark], "offset": start, "length": length - start})
+        else:
+            open_marks.append((mark, length))
+    take(source[at:])
+    if open_marks:
+        where = len(source.encode())
+        raise MarkupError(f"can't find end of {_MARKS[open_marks[-1][0]].capitalize()} entity at byte offset {where}")
+    return "".join(plain), entities
+
+
 def check_entities(text: str, entities: JsonValue) -> list[JsonValue]:
     """Entities given by the bot; those outside the text are refused."""
     length = utf16_length(text)
@@ -78,29 +121,6 @@ def check_entities(text: str, entities: JsonValue) -> list[JsonValue]:
         if offset < 0 or size <= 0 or offset + size > length:
             raise MarkupError("an entity lies outside the text")
     return as_list(entities)
-
-
-def markup_trouble(markup: JsonValue) -> str | None:
-    """What is wrong with ``reply_markup``; ``None`` when nothing is."""
-    if markup is None:
-        return None
-    if not isinstance(markup, dict):
-        return "object expected as reply markup"
-    if "inline_keyboard" not in markup:
-        known = {"keyboard", "remove_keyboard", "force_reply"}
-        return None if known & markup.keys() else "can't parse reply keyboard markup JSON object"
-    for row in as_list(markup["inline_keyboard"]):
-        if not isinstance(row, list):
-            return "can't parse inline keyboard: row must be an Array"
-        for button in map(as_object, row):
-            if not as_text(button.get("text")):
-                return "can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard"
-            data = as_text(button.get("callback_data"))
-            if data is None and len(button) < 2:
-                return "can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard"
-            if data is not None and not 1 <= len(data.encode()) <= CALLBACK_BYTES:
-                return "BUTTON_DATA_INVALID"
-    return None
 
 
 # The reactions a bot may set; the heart has no variation selector.

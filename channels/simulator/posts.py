@@ -1,0 +1,102 @@
+"""One webhook request: what it tells, in which queue it stands, and how its provider would post it."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from typing import Literal
+
+from channels.simulator import wire
+from channels.simulator.world import Account
+from channels.types import JsonObject, JsonValue
+
+Part = Literal["changes", "messaging", "standby", "update"]
+LaneKey = tuple[str, str]
+"""Account, and a queue of it. Only what stands in one queue arrives in order."""
+
+META_OBJECTS = {"whatsapp": "whatsapp_business_account", "messenger": "page", "instagram": "instagram"}
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    account: Account
+    customer_id: str
+    kind: str
+    """For people and tests: message, status, echo, read, …"""
+    item: JsonObject
+    """An element of ``entry[].changes``/``messaging``/``standby``, or a Telegram update."""
+    part: Part
+    receipt: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Post:
+    """One webhook request and what became of it."""
+
+    id: int
+    events: tuple[Event, ...]
+    lane: LaneKey
+    born: float
+    forged: bool = False
+    body: bytes | None = None
+    state: Literal["pending", "delivered", "failed", "withdrawn"] = "pending"
+    attempts: list[str] = field(default_factory=list)
+    """HTTP status or name of the transport error, one per attempt."""
+    tried: float = 0.0
+    """When the last attempt began."""
+    retry_after: float | None = None
+
+    @property
+    def account(self) -> Account:
+        return self.events[0].account
+
+    def describe(self) -> JsonObject:
+        return {
+            "id": self.id,
+            "account_id": self.account.account_id,
+            "customer": self.events[0].customer_id,
+            "kinds": [event.kind for event in self.events],
+            "state": self.state,
+            "attempts": list[JsonValue](self.attempts),
+        }
+
+
+_CHAT = frozenset({"message", "edited_message", "channel_post", "edited_channel_post", "raw"})
+
+
+def lane_of(event: Event) -> LaneKey:
+    """Telegram orders only messages and their edits by chat: a tap or a reaction may overtake them (facts, 4.1)."""
+    account = event.account
+    if account.kind != "telegram" or event.kind in _CHAT:
+        return account.account_id, event.customer_id
+    if "business_message" in event.kind:
+        return account.account_id, f"business {event.customer_id}"
+    return account.account_id, f"{event.kind} {event.customer_id}"
+
+
+def body_of(post: Post, now: float) -> bytes:
+    if post.account.kind == "telegram":
+        return wire.plain_json(post.events[0].item)
+    entries: list[JsonValue] = []
+    for event in post.events:
+        account = event.account
+        entry: JsonObject = {"id": account.waba_id if account.kind == "whatsapp" else account.account_id}
+        if account.kind != "whatsapp":
+            entry["time"] = int(now * 1000)
+        entry[event.part] = [event.item]
+        entries.append(entry)
+    return wire.meta_json({"object": META_OBJECTS[post.account.kind], "entry": entries})
+
+
+def headers_of(account: Account, body: bytes, forged: bool) -> dict[str, str]:
+    secret = (account.secret or "") + ("-forged" if forged else "")
+    if account.kind == "telegram":
+        headers = {"Content-Type": "application/json"}
+        if secret:
+            headers["X-Telegram-Bot-Api-Secret-Token"] = secret
+        return headers
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "facebookexternalua",
+        "X-Hub-Signature-256": "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex(),
+    }
