@@ -37,6 +37,7 @@ class Thread:
     delivered_up_to: datetime | None
     read_up_to: datetime | None
     epoch: int
+    automated: bool
     version: int
     created_at: datetime
     updated_at: datetime | None
@@ -48,7 +49,7 @@ class Thread:
 COLUMNS = """v.id, v.channel_id, v.identity_id, v.contact_id, v.status, v.assignee_id, v.priority, v.last_number,
     v.last_inbound_number, v.inbound_count, v.last_message_at, v.active_at, v.last_message_preview,
     v.last_message_direction, v.window_opened_at, v.window_closed_at, v.delivered_up_to, v.read_up_to, v.epoch,
-    v.version, v.created_at, v.updated_at"""
+    v.automated, v.version, v.created_at, v.updated_at"""
 
 
 def thread(row: asyncpg.Record) -> Thread:
@@ -104,14 +105,14 @@ async def write_back(unit: UnitOfWork, workspace_id: UUID, threads: Sequence[Thr
             last_message_at = n.last_message_at, active_at = n.active_at, last_message_preview = n.preview,
             last_message_direction = n.direction, window_opened_at = n.window_opened_at,
             window_closed_at = n.window_closed_at, delivered_up_to = n.delivered_up_to, read_up_to = n.read_up_to,
-            epoch = n.epoch, version = n.version, updated_at = n.updated_at
+            epoch = n.epoch, version = n.version, updated_at = n.updated_at, automated = n.automated
         FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::smallint[], $7::bigint[], $8::bigint[],
                     $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::timestamptz[],
                     $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::bigint[], $19::int[],
-                    $20::timestamptz[])
+                    $20::timestamptz[], $21::bool[])
              AS n (id, contact_id, status, assignee_id, priority, last_number, last_inbound_number, inbound_count,
                    last_message_at, active_at, preview, direction, window_opened_at, window_closed_at, delivered_up_to,
-                   read_up_to, epoch, version, updated_at)
+                   read_up_to, epoch, version, updated_at, automated)
         WHERE v.workspace_id = $1 AND v.id = n.id
         """,
         workspace_id,
@@ -134,6 +135,7 @@ async def write_back(unit: UnitOfWork, workspace_id: UUID, threads: Sequence[Thr
         [t.epoch for t in threads],
         [t.version for t in threads],
         [t.updated_at for t in threads],
+        [t.automated for t in threads],
     )
 
 
@@ -294,6 +296,7 @@ def view(thread: Thread, window_hours: int | None) -> ConversationView:
         last_message_direction=thread.last_message_direction,  # type: ignore[arg-type]
         window_expires_at=window_expiry(window_hours, thread.window_opened_at, thread.window_closed_at),
         responder_epoch=thread.epoch,
+        automated=thread.automated,
         version=thread.version,
         created_at=thread.created_at,
         updated_at=thread.updated_at,

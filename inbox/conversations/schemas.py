@@ -19,6 +19,7 @@ class ConversationView:
     """``last_number`` is the number of the newest message; messages of a thread are numbered from 1.
 
     ``responder_epoch`` grows whenever a person takes over: a bot that answers with an older one is refused.
+    ``automated``: something is scheduled or running here.
     ``window_expires_at``: until when free messages may go out; null where the channel has no window or it never opened.
     """
 
@@ -35,6 +36,7 @@ class ConversationView:
     last_message_direction: Literal["in", "out"] | None
     window_expires_at: datetime | None
     responder_epoch: int
+    automated: bool
     version: int
     created_at: datetime
     updated_at: datetime | None

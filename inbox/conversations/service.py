@@ -84,6 +84,14 @@ class Conversations:
         if changed:
             await rows.write_back(unit, workspace_id, changed)
 
+    async def set_automated(self, unit: UnitOfWork, workspace_id: UUID, thread: Thread, automated: bool) -> None:
+        """Whether something scheduled or running is tied to this conversation; says so in the log when that is new."""
+        if thread.automated != automated:
+            thread.automated = automated
+            touch(thread, datetime.now(UTC))
+            await self.save(unit, workspace_id, [thread])
+            unit.record(events.updated(workspace_id, await self.view(workspace_id, thread)))
+
     async def record_created(self, unit: UnitOfWork, workspace_id: UUID, thread: Thread) -> None:
         if thread.fresh:
             thread.fresh = False

@@ -25,10 +25,12 @@ from channels.types import Address, Fault
 from inbox.connections.directory import Channel, ChannelUnknown, Directory
 from inbox.delivery import gate
 from inbox.delivery import repository as rows
-from inbox.delivery.gate import BULK_PRIORITY, Facts, Go, Later, Refused
+from inbox.delivery.gate import Facts, Go, Later, Refused
 from inbox.delivery.rates import Bucket, ChannelLimits, limits_of
 from inbox.delivery.repository import Candidate, Waiting
 from inbox.kernel.database import CONTENDED, Database, DatabaseUnavailable, UnitOfWork
+from inbox.kernel.hours import Quiet
+from inbox.messages.outgoing import BULK_PRIORITY
 from inbox.messages.statuses import StatusChange, advance, refresh_messages, stored_fault
 
 log = logging.getLogger(__name__)
@@ -306,6 +308,11 @@ def _facts(candidate: Candidate, channel: Channel, now: datetime) -> Facts:
         deadline=candidate.deadline,
         lease_epoch=candidate.lease_epoch,
         conversation_epoch=candidate.conversation_epoch,
+        conversation_status=candidate.conversation_status,
+        hold_after_number=candidate.hold_after_number,
+        last_inbound_number=candidate.last_inbound_number,
+        stop_when_closed=candidate.stop_when_closed,
+        quiet=None if candidate.quiet is None else Quiet.of(candidate.quiet),
         blocked=candidate.blocked,
         unreachable=candidate.unreachable,
         marketing_stopped=candidate.marketing_stopped,

@@ -14,9 +14,8 @@ from typing import Final, Literal, TypeAlias
 
 from channels.capabilities import WindowRule
 from inbox.conversations.window import sending_until
+from inbox.kernel.hours import Quiet
 
-BULK_PRIORITY: Final = 1
-"""Deliveries of this priority or a higher number are bulk, whatever their purpose; replies have 0."""
 PAUSED_RECHECK: Final = timedelta(seconds=60)
 """When to look again at a channel that its provider has paused."""
 
@@ -33,6 +32,13 @@ class Facts:
     lease_epoch: int | None
     """Of the responder who queued it (bots); ``None``: nobody's lease."""
     conversation_epoch: int
+    conversation_status: str
+    hold_after_number: int | None
+    """Not to be sent once the customer has written a message of a higher number."""
+    last_inbound_number: int
+    stop_when_closed: bool
+    quiet: Quiet | None
+    """Not to be sent in this time of the day."""
     blocked: bool
     unreachable: str | None
     marketing_stopped: bool
@@ -92,6 +98,18 @@ def superseded(facts: Facts) -> Refused | None:
     return None
 
 
+def replied(facts: Facts) -> Refused | None:
+    if facts.hold_after_number is not None and facts.last_inbound_number > facts.hold_after_number:
+        return Refused("replied", "Not sent: the customer has written since.", "cancelled")
+    return None
+
+
+def conversation_closed(facts: Facts) -> Refused | None:
+    if facts.stop_when_closed and facts.conversation_status == "closed":
+        return Refused("conversation_closed", "Not sent: the conversation was closed.", "cancelled")
+    return None
+
+
 def expired(facts: Facts) -> Refused | None:
     if facts.now >= facts.deadline:
         return Refused("expired", "Not sent: it could not go out before its deadline.")
@@ -105,7 +123,7 @@ def unreachable(facts: Facts) -> Refused | None:
 
 
 def opted_out(facts: Facts) -> Refused | None:
-    if facts.bulk and facts.marketing_stopped:
+    if facts.marketing_stopped and (facts.bulk or facts.purpose == "marketing"):
         return Refused("opted_out", "Not sent: this person has stopped marketing messages.")
     return None
 
@@ -138,9 +156,17 @@ def channel_paused(facts: Facts) -> Later | None:
     return None
 
 
+def quiet_hours(facts: Facts) -> Later | None:
+    """Past the deadline too, if need be: then it expires meanwhile, and says so."""
+    until = None if facts.quiet is None else facts.quiet.ends(facts.now)
+    return None if until is None else Later(until, "these are quiet hours")
+
+
 CONDITIONS: Final[tuple[Condition, ...]] = (
     blocked,
     superseded,
+    replied,
+    conversation_closed,
     expired,
     unreachable,
     opted_out,
@@ -148,4 +174,5 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     channel_unauthorised,
     window_closed,
     channel_paused,
+    quiet_hours,
 )

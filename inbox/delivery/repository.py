@@ -24,6 +24,15 @@ IN_LINE = "'infinity'::timestamptz"
 So a long line costs each of its members one look, not one at every claim (``stand_in_line``, ``call_next``).
 """
 
+ASLEEP = """{o}.quiet IS NOT NULL AND EXISTS (
+    SELECT FROM deliveries p WHERE p.workspace_id = {o}.workspace_id AND p.message_id = {o}.message_id
+       AND p.ordinal <= {o}.ordinal AND p.state = 'queued' AND p.due_at > clock_timestamp() AND p.due_at < 'infinity'
+)"""
+"""A queued delivery that waits, or whose message does, for the end of a quiet time: other messages pass it by.
+
+Without that, a person who answers at night would wait for the morning behind what a program wanted to say.
+"""
+
 DEADLINE = "coalesce(d.expires_at, d.created_at + interval '24 hours')"
 """When a delivery that nobody gave a deadline stops waiting (P5)."""
 
@@ -57,7 +66,12 @@ class Candidate:
     deadline: datetime
     reply_to: str | None
     template: bool
+    hold_after_number: int | None
+    stop_when_closed: bool
+    quiet: dict[str, Any] | None
     conversation_epoch: int
+    conversation_status: str
+    last_inbound_number: int
     window_opened_at: datetime | None
     window_closed_at: datetime | None
     blocked: bool
@@ -222,7 +236,10 @@ async def stand_in_line(unit: UnitOfWork, workspace_id: UUID, ids: Sequence[UUID
 
 
 async def call_next(unit: UnitOfWork, workspace_id: UUID, conversation_ids: Sequence[UUID]) -> None:
-    """The first in line of each conversation becomes due, unless one is in the air. The caller holds their locks."""
+    """The first in line of each conversation becomes due, unless one is in the air. The caller holds their locks.
+
+    What sleeps through a quiet time is passed over, with the rest of its message: it wakes by itself.
+    """
     await unit.execute(CALL_NEXT, workspace_id, conversation_ids)
 
 
@@ -309,11 +326,13 @@ SELECT d.id, d.message_id, d.conversation_id, v.identity_id, d.channel_id, d.ord
     d.epoch, {DEADLINE}, CASE WHEN d.ordinal = 0 THEN m.reply_to_external_id END,
     d.purpose = 'template'
         OR m.parts <> '[]' AND NOT jsonb_path_exists(m.parts, '$[*] ? (@.type != "template")'),
-    v.epoch, v.window_opened_at, v.window_closed_at, c.blocked_at IS NOT NULL, i.unreachable,
-    i.marketing_stopped_at IS NOT NULL, i.is_group, ch.state, ch.health,
+    d.hold_after_number, d.stop_when_closed, d.quiet,
+    v.epoch, v.status, v.last_inbound_number, v.window_opened_at, v.window_closed_at,
+    c.blocked_at IS NOT NULL, i.unreachable, i.marketing_stopped_at IS NOT NULL, i.is_group, ch.state, ch.health,
     NOT EXISTS (
         SELECT FROM deliveries o WHERE o.workspace_id = d.workspace_id AND o.conversation_id = d.conversation_id
            AND o.state = 'queued' AND o.id < d.id
+           AND NOT (o.message_id <> d.message_id AND {ASLEEP.format(o="o")})
     ) AND NOT EXISTS (
         SELECT FROM deliveries o WHERE o.workspace_id = d.workspace_id AND o.conversation_id = d.conversation_id
            AND o.state = 'sending'
@@ -352,6 +371,7 @@ UPDATE deliveries d SET due_at = clock_timestamp()
 FROM (
     SELECT DISTINCT (
         SELECT h.id FROM deliveries h WHERE h.workspace_id = $1 AND h.conversation_id = v.id AND h.state = 'queued'
+          AND NOT ({ASLEEP.format(o="h")})
         ORDER BY h.id LIMIT 1
     ) AS id
     FROM unnest($2::uuid[]) AS v (id)

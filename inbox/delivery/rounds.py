@@ -32,13 +32,15 @@ async def states(unit: UnitOfWork, workspace_id: UUID, message_id: UUID) -> list
 async def begin_again(unit: UnitOfWork, workspace_id: UUID, renamed: Sequence[tuple[UUID, UUID]]) -> None:
     """A new id, no external id, a full count of tries and a new deadline. ``renamed``: (old, new), in order.
 
-    A person answers for it from here on: the lease under which a bot wrote it no longer counts.
+    A person answers for it from here on: neither the lease under which a bot wrote it counts any longer, nor the
+    conditions under which it was to go out by itself.
     """
     await unit.execute(
         """
         UPDATE deliveries d SET id = n.new, state = 'queued', due_at = now(), expires_at = now() + interval '24 hours',
             attempts = 0, sending_since = NULL, node = NULL, external_id = NULL, inferred = false, fault = NULL,
-            sent_at = NULL, status_at = now(), epoch = NULL
+            sent_at = NULL, status_at = now(), epoch = NULL,
+            hold_after_number = NULL, stop_when_closed = false, quiet = NULL
         FROM unnest($2::uuid[], $3::uuid[]) AS n (old, new)
         WHERE d.workspace_id = $1 AND d.id = n.old
         """,

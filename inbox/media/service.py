@@ -166,15 +166,17 @@ class Media:
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
-    async def outgoing(self, unit: UnitOfWork, caller: Principal, media_ids: Collection[UUID]) -> dict[UUID, MediaView]:
-        """Those of these files that this caller may send: stored, and theirs to see."""
+    async def outgoing(
+        self, unit: UnitOfWork, workspace_id: UUID, media_ids: Collection[UUID], *, caller: Principal | None
+    ) -> dict[UUID, MediaView]:
+        """Those of these files that may be sent: stored, and the caller's to see, where somebody is calling."""
         if not media_ids:
             return {}
-        found = await rows.find_access(unit, caller.workspace_id, sorted(set(media_ids)))
+        found = await rows.find_access(unit, workspace_id, sorted(set(media_ids)))
         return {
             media_id: access.view
             for media_id, access in found.items()
-            if access.view.state == "stored" and await self._may_see(unit, caller, access)
+            if access.view.state == "stored" and (caller is None or await self._may_see(unit, caller, access))
         }
 
     async def attach(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from inbox.conversations.schemas import ConversationView
 from inbox.kernel.eventlog import Event
-from inbox.messages.schemas import FaultView, MessageStatus, MessageView
+from inbox.messages.schemas import FaultView, MessageStatus, MessageView, OriginView
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class MessageStatusChanged:
     status: MessageStatus
     status_at: datetime | None
     fault: FaultView | None
+    origin: OriginView | None
 
 
 EVENTS: dict[str, type] = {

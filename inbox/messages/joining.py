@@ -57,6 +57,7 @@ class ThreadJoiner:
         target.window_opened_at = _later(target.window_opened_at, source.window_opened_at)
         target.delivered_up_to = _later(target.delivered_up_to, source.delivered_up_to)
         target.read_up_to = _later(target.read_up_to, source.read_up_to)
+        target.automated = target.automated or source.automated
         target.epoch = max(target.epoch, source.epoch) + 1
         touch(target, datetime.now(UTC))
         await self._conversations.save(unit, workspace_id, [target])

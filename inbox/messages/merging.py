@@ -36,6 +36,7 @@ async def move_thread(unit: UnitOfWork, workspace_id: UUID, source: UUID, target
         "DELETE FROM reading_positions WHERE workspace_id = $1 AND conversation_id = $2", workspace_id, source
     )
     last = await unit.fetchrow(RENUMBER, workspace_id, threads, target)
+    await unit.execute(HOLDS, workspace_id, threads)
     await unit.execute(
         "UPDATE deliveries SET conversation_id = $3 WHERE workspace_id = $1 AND conversation_id = $2",
         workspace_id,
@@ -45,6 +46,16 @@ async def move_thread(unit: UnitOfWork, workspace_id: UUID, source: UUID, target
     assert last is not None
     return last[0], last[1]
 
+
+HOLDS = """
+UPDATE deliveries d SET hold_after_number =
+    CASE WHEN v.last_inbound_number > d.hold_after_number THEN 0 ELSE m.number END
+FROM messages m, conversations v
+WHERE d.workspace_id = $1 AND d.conversation_id = ANY($2) AND d.hold_after_number IS NOT NULL AND d.state = 'queued'
+  AND m.workspace_id = $1 AND m.id = d.message_id AND v.workspace_id = $1 AND v.id = d.conversation_id
+"""
+"""Who waits for the customer's silence: a reply that came before stays one; from now on any after its own message is
+one, in whichever of the threads it arrived. The conversations still say what they said before."""
 
 RENUMBERED = """
     SELECT id, conversation_id, direction, -number AS old, row_number() OVER (ORDER BY created_at, id) AS number

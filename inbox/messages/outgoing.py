@@ -5,26 +5,61 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Literal
 from uuid import UUID
 
 from channels.outbound import Piece
 from inbox.agents.principal import Principal
 from inbox.conversations.repository import Thread
 from inbox.kernel.database import Contended, UnitOfWork
+from inbox.kernel.hours import Quiet
 from inbox.messages.repository import COLUMNS, view
-from inbox.messages.schemas import MessageView
+from inbox.messages.schemas import MessageView, OriginView
+
+BULK_PRIORITY: Final = 1
+"""Deliveries of this priority or a higher number are bulk: they go behind replies, and not to who stopped marketing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """In whose name a message goes out. What was ordered earlier is sent as its author although nobody is calling."""
+
+    workspace_id: UUID
+    kind: Literal["agent", "bot", "system"]
+    id: UUID | None
+    name: str | None
+
+    @classmethod
+    def of(cls, caller: Principal) -> Author:
+        kind: Literal["agent", "bot"] = "bot" if caller.role == "bot" else "agent"
+        return cls(caller.workspace_id, kind, caller.agent_id, caller.name)
+
+
+@dataclass(frozen=True, slots=True)
+class SendConditions:
+    """What has to hold still when a delivery is claimed, not only when it is queued; the gate asks it again (P8).
+
+    ``hold_after_number``: not once the customer has written a message of a higher number. ``stop_when_closed``: not
+    once the conversation is closed. ``quiet``: not before this time is over. ``expires_at``: not later than that; 24
+    hours unless said otherwise. ``bulk``: behind replies, and as marketing.
+    """
+
+    hold_after_number: int | None = None
+    stop_when_closed: bool = False
+    quiet: Quiet | None = None
+    expires_at: datetime | None = None
+    bulk: bool = False
+
+
+UNCONDITIONAL: Final = SendConditions()
 
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """``epoch``: of the lease under which a bot wrote it; the gate refuses it when somebody took over (P9)."""
-
     id: UUID
     message_id: UUID
     ordinal: int
     piece: Piece
-    purpose: str
-    epoch: int | None
 
 
 async def insert_outgoing(
@@ -34,11 +69,12 @@ async def insert_outgoing(
     thread: Thread,
     *,
     number: int,
-    author: Principal,
+    author: Author,
     parts: bytes,
     reply_to: tuple[UUID, str] | None,
     client_token: str | None,
-    fingerprint: bytes,
+    fingerprint: bytes | None,
+    origin: OriginView | None,
     at: datetime,
 ) -> MessageView:
     """``reply_to``: (message, external id). The caller holds the conversation's lock.
@@ -49,8 +85,8 @@ async def insert_outgoing(
         f"""
         INSERT INTO messages AS m (workspace_id, id, conversation_id, channel_id, number, direction, author_kind,
             author_id, author_name, parts, status, status_at, reply_to_id, reply_to_external_id, client_token,
-            fingerprint, occurred_at, created_at)
-        VALUES ($1, $2, $3, $4, $5, 'out', $6, $7, $8, $9, 'queued', $10, $11, $12, $13, $14, $10, $10)
+            fingerprint, origin_kind, origin_id, occurred_at, created_at)
+        VALUES ($1, $2, $3, $4, $5, 'out', $6, $7, $8, $9, 'queued', $10, $11, $12, $13, $14, $15, $16, $10, $10)
         ON CONFLICT (workspace_id, author_id, client_token) WHERE client_token IS NOT NULL DO NOTHING
         RETURNING {COLUMNS}
         """,
@@ -59,8 +95,8 @@ async def insert_outgoing(
         thread.id,
         thread.channel_id,
         number,
-        "bot" if author.role == "bot" else "agent",
-        author.agent_id,
+        author.kind,
+        author.id,
         author.name,
         parts,
         at,
@@ -68,6 +104,8 @@ async def insert_outgoing(
         None if reply_to is None else reply_to[1],
         client_token,
         fingerprint,
+        None if origin is None else origin.kind,
+        None if origin is None else origin.id,
     )
     if row is None:
         raise Contended("the client token was used in the same moment")
@@ -75,15 +113,23 @@ async def insert_outgoing(
 
 
 async def insert_deliveries(
-    unit: UnitOfWork, workspace_id: UUID, thread: Thread, deliveries: Sequence[NewDelivery], *, at: datetime
+    unit: UnitOfWork,
+    workspace_id: UUID,
+    thread: Thread,
+    deliveries: Sequence[NewDelivery],
+    *,
+    purpose: str,
+    lease_epoch: int | None,
+    conditions: SendConditions,
+    at: datetime,
 ) -> None:
+    """``lease_epoch``: of the responder who wrote it; the gate refuses it when somebody took over (P9)."""
     await unit.execute(
         """
         INSERT INTO deliveries (workspace_id, id, message_id, conversation_id, channel_id, ordinal, piece, purpose,
-            epoch, due_at, status_at)
-        SELECT $1, d.id, d.message_id, $2, $3, d.ordinal, d.piece, d.purpose, d.epoch, $4, $4
-        FROM unnest($5::uuid[], $6::uuid[], $7::smallint[], $8::jsonb[], $9::text[], $10::bigint[])
-             AS d (id, message_id, ordinal, piece, purpose, epoch)
+            epoch, hold_after_number, stop_when_closed, quiet, priority, expires_at, due_at, status_at)
+        SELECT $1, d.id, d.message_id, $2, $3, d.ordinal, d.piece, $9, $10, $11, $12, $13::jsonb, $14, $15, $4, $4
+        FROM unnest($5::uuid[], $6::uuid[], $7::smallint[], $8::jsonb[]) AS d (id, message_id, ordinal, piece)
         """,
         workspace_id,
         thread.id,
@@ -93,6 +139,11 @@ async def insert_deliveries(
         [d.message_id for d in deliveries],
         [d.ordinal for d in deliveries],
         [d.piece for d in deliveries],
-        [d.purpose for d in deliveries],
-        [d.epoch for d in deliveries],
+        purpose,
+        lease_epoch,
+        conditions.hold_after_number,
+        conditions.stop_when_closed,
+        None if conditions.quiet is None else conditions.quiet.stored(),
+        BULK_PRIORITY if conditions.bulk else 0,
+        conditions.expires_at,
     )

@@ -351,4 +351,5 @@ def _view(message: NewMessage) -> MessageView:
         created_at=message.created_at,
         edited_at=None,
         unsent_at=None,
+        origin=None,
     )

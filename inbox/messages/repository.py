@@ -14,7 +14,7 @@ from channels.types import JsonValue
 from inbox.kernel.database import UnitOfWork
 from inbox.kernel.ids import new_id
 from inbox.media.schemas import MediaView
-from inbox.messages.schemas import AuthorView, FaultView, MessageView, ReactionView
+from inbox.messages.schemas import AuthorView, FaultView, MessageView, OriginView, ReactionView
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +356,8 @@ COLUMNS = """m.id, m.conversation_id, m.channel_id, m.number, m.direction, m.aut
     m.parts, m.status, m.status_at, m.fault, m.reply_to_id, m.forwarded, m.referral, m.album,
     (SELECT jsonb_agg(jsonb_build_array(r.actor, r.emoji) ORDER BY r.actor) FROM reactions r
      WHERE r.workspace_id = m.workspace_id AND r.message_id = m.id AND r.emoji <> ''),
-    m.client_token, m.versions, m.occurred_at, m.created_at, m.edited_at, m.unsent_at"""
+    m.client_token, m.versions, m.occurred_at, m.created_at, m.edited_at, m.unsent_at,
+    m.origin_kind, m.origin_id"""
 
 
 def view(row: asyncpg.Record) -> MessageView:
@@ -382,7 +383,12 @@ def view(row: asyncpg.Record) -> MessageView:
         created_at=row[20],
         edited_at=row[21],
         unsent_at=row[22],
+        origin=origin_view(row[23], row[24]),
     )
+
+
+def origin_view(kind: Any, origin_id: UUID | None) -> OriginView | None:
+    return None if origin_id is None else OriginView(kind, origin_id)
 
 
 def fault_view(stored: dict[str, Any] | None) -> FaultView | None:

@@ -27,6 +27,7 @@ MessageStatus = Literal[
     "queued", "sending", "uncertain", "sent", "failed", "delivered", "read", "played", "cancelled"
 ]  # fmt: skip
 AuthorKind = Literal["contact", "agent", "bot", "native_app", "system"]
+OriginKind = Literal["scheduled", "sequence", "bot", "broadcast", "rule"]
 
 StoredPart = Annotated[
     Any,
@@ -56,6 +57,14 @@ class AuthorView:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginView:
+    """What had a message sent, where nobody did it by hand: a scheduled message, an enrollment in a sequence, …"""
+
+    kind: OriginKind
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class FaultView:
     """Why a message failed: a stable code and a sentence for a person."""
 
@@ -75,7 +84,8 @@ class ReactionView:
 class MessageView:
     """``number`` places it in its thread. ``status`` is null for what came in.
 
-    ``occurred_at`` is the provider's time, ``created_at`` when we accepted it.
+    ``occurred_at`` is the provider's time, ``created_at`` when we accepted it. ``origin`` is null for what a person or
+    a program sent by hand.
     """
 
     id: UUID
@@ -99,6 +109,7 @@ class MessageView:
     created_at: datetime
     edited_at: datetime | None
     unsent_at: datetime | None
+    origin: OriginView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +286,9 @@ class SendIn(BaseModel):
     client_token: str | None = Field(
         default=None, min_length=1, max_length=128, description="Same as the header Idempotency-Key."
     )
-    purpose: Literal["reply", "human_agent"] = Field(
-        default="reply", description="`human_agent`: a person answers within 7 days (Messenger, Instagram)."
+    purpose: Literal["reply", "human_agent", "marketing"] = Field(
+        default="reply",
+        description="`human_agent`: a person answers within 7 days (Messenger, Instagram). "
+        "`marketing`: refused where the person has stopped marketing messages.",
     )
     epoch: int | None = Field(default=None, description="Of a bot's lease; a late answer is refused.")

@@ -30,9 +30,16 @@ from inbox.kernel.ids import new_id
 from inbox.media.schemas import MediaView
 from inbox.messages import events
 from inbox.messages import repository as rows
-from inbox.messages.outgoing import NewDelivery, insert_deliveries, insert_outgoing
+from inbox.messages.outgoing import (
+    UNCONDITIONAL,
+    Author,
+    NewDelivery,
+    SendConditions,
+    insert_deliveries,
+    insert_outgoing,
+)
 from inbox.messages.preview import outgoing_preview
-from inbox.messages.schemas import MediaIn, MessageView, SendIn
+from inbox.messages.schemas import MediaIn, MessageView, OriginView, SendIn
 
 
 class ComposerRefused(Conflict):
@@ -57,7 +64,7 @@ class Files(Protocol):
     """Our stored files, as far as a send needs them."""
 
     async def outgoing(
-        self, unit: UnitOfWork, caller: Principal, media_ids: Collection[UUID]
+        self, unit: UnitOfWork, workspace_id: UUID, media_ids: Collection[UUID], *, caller: Principal | None
     ) -> dict[UUID, MediaView]: ...
 
     async def attach(
@@ -99,56 +106,84 @@ class Sending:
                 if earlier is not None:
                     return _replay(earlier, fingerprint)
             channel = await self._directory.get(caller.workspace_id, thread.channel_id)
-            message = await self._queue(unit, caller, thread, channel, order, fingerprint)
-            unit.after_commit(self._wake)
+            person = caller.role != "bot"
+            message = await self.queue(
+                unit,
+                caller,
+                thread,
+                channel,
+                order,
+                lease_epoch=None if person else thread.epoch,
+                takes_over=person,
+                fingerprint=fingerprint,
+            )
             return Sent(message, replayed=False)
 
         return await self._database.retrying(work)
 
-    async def _queue(
+    async def queue(
         self,
         unit: UnitOfWork,
-        caller: Principal,
+        author: Principal | Author,
         thread: Thread,
         channel: Channel,
         order: SendIn,
-        fingerprint: bytes,
+        *,
+        origin: OriginView | None = None,
+        conditions: SendConditions = UNCONDITIONAL,
+        lease_epoch: int | None = None,
+        takes_over: bool = False,
+        fingerprint: bytes | None = None,
     ) -> MessageView:
-        files = await self._files.outgoing(unit, caller, _media_ids(order))
-        parts = await self._parts(unit, caller.workspace_id, thread, order, files)
-        await self._allow(unit, caller, thread, channel, order, parts)
-        quoted = await self._quoted(unit, caller.workspace_id, thread, order.reply_to_id)
+        """Queue a message in the transaction of the caller, who holds the lock of ``thread`` and has changed nothing in
+        it that is not written. Raises ``ComposerRefused``, ``ContentTooLarge``, ``Invalid``; then nothing was queued.
+
+        A ``Principal`` sends now, with files that are theirs to see; an ``Author`` has ordered it earlier, and what
+        they named was checked then. ``lease_epoch``: refuse it, now and at the gate, once another responder has taken
+        over. ``takes_over``: who sends this becomes the responder.
+        """
+        writer, caller = (author, None) if isinstance(author, Author) else (Author.of(author), author)
+        workspace_id = writer.workspace_id
+        files = await self._files.outgoing(unit, workspace_id, _media_ids(order), caller=caller)
+        parts = await self._parts(unit, workspace_id, thread, order, files)
+        purpose = "reply" if order.purpose == "human_agent" and writer.kind != "agent" else order.purpose
+        _check_conditions(thread, conditions, lease_epoch if order.epoch is None else order.epoch)
+        await self._allow(unit, workspace_id, thread, channel, purpose, parts, bulk=conditions.bulk)
+        quoted = await self._quoted(unit, workspace_id, thread, order.reply_to_id)
         pieces = _plan(channel, parts)
         now = datetime.now(UTC)
         message_id = new_id()
         number = note_message(thread, direction="out", preview=outgoing_preview(parts), at=now)
-        if caller.role == "bot":
-            lease = thread.epoch
-        else:
-            lease = None
+        if takes_over:
             thread.epoch += 1
         inserted = await insert_outgoing(
             unit,
-            caller.workspace_id,
+            workspace_id,
             message_id,
             thread,
             number=number,
-            author=caller,
+            author=writer,
             parts=encode([_shown(part, files) for part in parts]),
             reply_to=quoted,
             client_token=order.client_token,
             fingerprint=fingerprint,
+            origin=origin,
             at=now,
         )
-        await self._files.attach(unit, caller.workspace_id, files.keys(), message_id, channel.id)
-        deliveries = [
-            NewDelivery(new_id(), message_id, ordinal, piece, order.purpose, lease)
-            for ordinal, piece in enumerate(pieces)
-        ]
-        await insert_deliveries(unit, caller.workspace_id, thread, deliveries, at=now)
-        await self._conversations.save(unit, caller.workspace_id, [thread])
-        conversation = thread_rows.view(thread, channel.window_hours)
-        unit.record(events.created(caller.workspace_id, inserted, conversation))
+        await self._files.attach(unit, workspace_id, files.keys(), message_id, channel.id)
+        await insert_deliveries(
+            unit,
+            workspace_id,
+            thread,
+            [NewDelivery(new_id(), message_id, ordinal, piece) for ordinal, piece in enumerate(pieces)],
+            purpose=purpose,
+            lease_epoch=lease_epoch,
+            conditions=conditions,
+            at=now,
+        )
+        await self._conversations.save(unit, workspace_id, [thread])
+        unit.record(events.created(workspace_id, inserted, thread_rows.view(thread, channel.window_hours)))
+        unit.after_commit(self._wake)
         return inserted
 
     async def _parts(
@@ -190,26 +225,27 @@ class Sending:
     async def _allow(
         self,
         unit: UnitOfWork,
-        caller: Principal,
+        workspace_id: UUID,
         thread: Thread,
         channel: Channel,
-        order: SendIn,
+        purpose: str,
         parts: Sequence[OutboundPart],
+        *,
+        bulk: bool,
     ) -> None:
         """Refuse what would be refused at the gate anyway, with the reason (B4)."""
-        reach = await contact_rows.reach(unit, caller.workspace_id, thread.identity_id)
-        if order.epoch is not None and order.epoch != thread.epoch:
-            raise ComposerRefused("somebody else has answered since", reason="superseded", epoch=thread.epoch)
-        if await self._directory.state(unit.connection, caller.workspace_id, channel.id) != "enabled":
+        reach = await contact_rows.reach(unit, workspace_id, thread.identity_id)
+        if await self._directory.state(unit.connection, workspace_id, channel.id) != "enabled":
             raise ComposerRefused("this channel is disabled", reason="channel_disabled")
         if reach.blocked:
             raise ComposerRefused("this contact is blocked", reason="contact_blocked")
         if reach.unreachable is not None:
             raise ComposerRefused(f"this contact cannot be reached: {reach.unreachable}", reason="unreachable")
+        if reach.marketing_stopped and (bulk or purpose == "marketing"):
+            raise ComposerRefused("this person has stopped marketing messages", reason="opted_out")
         window = channel.adapter.capabilities.window
         if window is None or all(isinstance(part, OutboundTemplate) for part in parts):
             return
-        purpose = "reply" if caller.role == "bot" else order.purpose
         expires_at = sending_until(window, purpose, thread.window_opened_at, thread.window_closed_at)
         if expires_at is None or expires_at <= datetime.now(UTC):
             raise ComposerRefused(
@@ -219,6 +255,16 @@ class Sending:
                 reason="window_closed",
                 window_expires_at=expires_at,
             )
+
+
+def _check_conditions(thread: Thread, conditions: SendConditions, epoch: int | None) -> None:
+    """The same as the gate will ask of them, in its order. ``epoch``: of the responder who wrote the message."""
+    if epoch is not None and epoch != thread.epoch:
+        raise ComposerRefused("somebody else has answered since", reason="superseded", epoch=thread.epoch)
+    if conditions.hold_after_number is not None and thread.last_inbound_number > conditions.hold_after_number:
+        raise ComposerRefused("the customer has written since", reason="replied", number=thread.last_inbound_number)
+    if conditions.stop_when_closed and thread.status == "closed":
+        raise ComposerRefused("the conversation is closed", reason="conversation_closed")
 
 
 def _plan(channel: Channel, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:

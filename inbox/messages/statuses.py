@@ -16,7 +16,7 @@ from channels.types import Fault
 from inbox.kernel.database import UnitOfWork
 from inbox.messages import events
 from inbox.messages.events import MessageStatusChanged
-from inbox.messages.repository import fault_view
+from inbox.messages.repository import fault_view, origin_view
 
 LINE = ("queued", "cancelled", "sending", "uncertain", "sent", "failed", "delivered", "read", "played")
 RANK = {status: rank for rank, status in enumerate(LINE, 1)}
@@ -104,13 +104,14 @@ async def refresh_messages(unit: UnitOfWork, workspace_id: UUID, message_ids: Se
         ) s
         WHERE m.workspace_id = $1 AND m.id = s.message_id
           AND (m.status, m.fault) IS DISTINCT FROM (s.status, s.fault)
-        RETURNING m.id, m.conversation_id, m.status, m.status_at, m.fault
+        RETURNING m.id, m.conversation_id, m.status, m.status_at, m.fault, m.origin_kind, m.origin_id
         """,
         workspace_id,
         list(message_ids),
     )
     for row in sorted(found, key=lambda row: row[0]):
-        change = MessageStatusChanged(row[0], row[1], row[2], row[3], fault_view(row[4]))
+        origin = origin_view(row[5], row[6])
+        change = MessageStatusChanged(row[0], row[1], row[2], row[3], fault_view(row[4]), origin)
         unit.record(events.status_changed(workspace_id, change))
 
 

@@ -23,7 +23,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
 
 class NoFiles:
-    async def outgoing(self, *_: object) -> dict[str, Any]:
+    async def outgoing(self, *_: object, **__: object) -> dict[str, Any]:
         return {}
 
     async def attach(self, *_: object) -> None:
