@@ -147,6 +147,8 @@ class IdentityChanged:
     old: tuple[Address, ...]
     new: tuple[Address, ...]
     occurred_at: datetime
+    phone: str | None = None
+    """The number from now on, E.164 with ``+``, where it is the number that changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,8 @@ class AccountChanged:
 
     account_id: str
     aspect: str
-    """What it is about, ours and stable: ``quality``, ``restriction``, ``review``, ``name``, ``limit``, ``policy``."""
+    """What it is about, ours and stable: ``quality``, ``restriction``, ``review``, ``name``, ``limit``, ``policy``,
+    ``security``."""
     occurred_at: datetime
     health: Literal["ok", "degraded", "paused"] | None = None
     reason: str | None = None

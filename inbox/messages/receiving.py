@@ -279,8 +279,8 @@ def _sighting(item: Item) -> Sighting | None:
             return Sighting(item.channel.kind, person, creates=False)
         case StatusReported(peer=Person() as person) if len(person.addresses) > 1:
             return Sighting(item.channel.kind, person, creates=False)
-        case IdentityChanged(old=old, new=new):
-            return Sighting(item.channel.kind, Person(addresses=(*old, *new)), creates=False)
+        case IdentityChanged(old=old, new=new, phone=phone):
+            return Sighting(item.channel.kind, Person(addresses=(*old, *new), phone=phone), creates=False)
         case _:
             return None
 
