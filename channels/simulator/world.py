@@ -9,7 +9,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from channels.simulator import wire
@@ -93,7 +93,8 @@ class Customer:
     """Id of another app that owns the conversation on a Page or Instagram account."""
     user_ref: str | None = None
     """Of a checkbox plugin: the customer's only name until they write."""
-    former_phones: set[str] = field(default_factory=set)
+    former: set[str] = field(default_factory=set)
+    """Phones and BSUIDs that were theirs once."""
     members: dict[str, None] = field(default_factory=dict)
     """Customers in this group, in order."""
     next_free: float = 0.0
@@ -204,6 +205,8 @@ class Media:
     created_at: float
     ticket: str = field(repr=False)
     """Unguessable part of its links."""
+    life: float = 30 * DAY
+    """Seconds for which the id works (WhatsApp)."""
 
 
 class World:
@@ -310,16 +313,26 @@ class World:
             raise UnknownError(f"no message {message_id} between {account.account_id} and {customer.id}")
         return message
 
-    def add_media(self, account: Account, kind: str, mime_type: str, filename: str, data: bytes) -> Media:
+    def add_media(
+        self, account: Account, kind: str, mime_type: str, filename: str, data: bytes, *, life: float = 30 * DAY
+    ) -> Media:
         media_id = secrets.token_urlsafe(40) if account.kind == "telegram" else wire.digits_id(16)
         media = Media(
-            media_id, account.account_id, kind, mime_type, filename, data, self.now(), secrets.token_urlsafe(24)
+            media_id, account.account_id, kind, mime_type, filename, data, self.now(), secrets.token_urlsafe(24), life
         )
         self.media[media.id] = media
         self._media_bytes += len(data)
         while self._media_bytes > MEDIA_BYTES and len(self.media) > 1:
             self.drop_media(next(iter(self.media)))
         return media
+
+    def age_media(self, media_id: str, seconds: float) -> None:
+        """The file was sent so much longer ago, and every link to it that was given out is dead."""
+        media = self.media.get(media_id)
+        if media is None:
+            raise UnknownError(f"no media {media_id}")
+        ticket = secrets.token_urlsafe(24)
+        self.media[media_id] = replace(media, created_at=media.created_at - seconds, ticket=ticket)
 
     def drop_media(self, media_id: str) -> None:
         self._media_bytes -= len(self.media.pop(media_id).data)
