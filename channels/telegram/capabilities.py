@@ -6,6 +6,9 @@ from typing import Final
 
 from channels.capabilities import Capabilities, ChoiceRule, MediaRule, RateRule, Receipts, TextLimit
 
+CHANNEL: Final = "Telegram"
+"""As refusals call it."""
+
 MEGABYTE: Final = 1024 * 1024
 TEXT: Final = TextLimit(4096, "utf16")
 CAPTION: Final = TextLimit(1024, "utf16")
@@ -65,6 +68,8 @@ CAPABILITIES: Final = Capabilities(
     mark_read=True,
     edit=True,
     delete=True,
+    delete_within_hours=48,
     album=ALBUM,
 )
-"""``mark_read`` acts only in chats of business accounts; ``voice`` above 1 MB by link arrives as a file."""
+"""``mark_read`` acts only in chats of business accounts; ``voice`` above 1 MB by link arrives as a file; a caption that
+is too long for its file follows as a text."""

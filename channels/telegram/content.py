@@ -44,6 +44,7 @@ def read_parts(message: JsonObject) -> tuple[Part, ...]:
         parts: tuple[Part, ...] = (TextPart(text, read_entities(text, message.get("entities"))),)
     else:
         parts = _read_content(message)
+    parts += _read_origin(message)
     if "quote" in message or "external_reply" in message or "reply_to_story" in message:
         return parts + _read_quoted(message)
     return parts
@@ -241,6 +242,19 @@ def _reads_notice(kind: str, *text_keys: str) -> _Reader:
         return (SystemPart(kind, " ".join(words) or None, kept_object(value)),)
 
     return read
+
+
+def _read_origin(message: JsonObject) -> tuple[Part, ...]:
+    """Where a forwarded message comes from: a person (known or hidden), a group, or a post of a broadcast channel."""
+    origin = as_object(message.get("forward_origin"))
+    if not origin:
+        return ()
+    chat = as_object(origin.get("chat")) or as_object(origin.get("sender_chat"))
+    chat_id, number = as_integer(chat.get("id")), as_integer(origin.get("message_id"))
+    username = as_text(chat.get("username"), 64)
+    key = f"{chat_id}:{number}" if chat_id is not None and number else None
+    url = f"https://t.me/{username}/{number}" if username and number else None
+    return (SharePart("forward", url, display_name(origin), key),)
 
 
 def _read_quoted(message: JsonObject) -> tuple[Part, ...]:

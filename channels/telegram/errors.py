@@ -13,6 +13,8 @@ from channels.wire import Undecodable, as_integer, as_number, as_object, as_text
 
 QUERY_TOO_OLD: Final = ("query is too old", "query id is invalid")
 NOT_MODIFIED: Final = ("message is not modified",)
+NO_TEXT: Final = ("there is no text in the message to edit",)
+NOTHING_TO_DELETE: Final = ("message to delete not found",)
 
 _LONGEST_QUOTE: Final = 200
 
@@ -30,9 +32,12 @@ _MEDIA = Fault("media_refused", "Telegram could not use the file.")
 _OURS = Fault("parameter_invalid", "Telegram did not understand the message.", ours=True)
 _DISCONNECTED = Fault("permission_missing", "The business account disconnected the bot.")
 _SILENT = Fault("window_closed", "The person has not written for 24 hours.", closes_window=True)
+_OTHER_KIND = Fault("policy", "The message is of another kind than what it should become.")
+_WEBHOOK = Fault("parameter_invalid", "Telegram needs an https address on port 443, 80, 88 or 8443 to deliver to.")
 _TOKEN = Fault("token_invalid", "The bot token is not valid.", reauthorise=True, pauses="channel")
 
-_DESCRIPTIONS: Final[dict[int, tuple[tuple[str, Fault], ...]]] = {
+DESCRIPTIONS: Final[dict[int, tuple[tuple[str, Fault], ...]]] = {
+    404: (("method not found", _OURS),),
     403: (
         ("bot was blocked by the user", _BLOCKED),
         ("user is deactivated", replace(_GONE, reason="The person's account was deleted.")),
@@ -57,8 +62,12 @@ _DESCRIPTIONS: Final[dict[int, tuple[tuple[str, Fault], ...]]] = {
         ("message to edit not found", _NOT_FOUND),
         ("message to delete not found", _NOT_FOUND),
         ("message_id_invalid", _NOT_FOUND),
+        ("there is no text in the message to edit", _OTHER_KIND),
+        ("there is no caption in the message to edit", _OTHER_KIND),
+        ("there is no media in the message to edit", _OTHER_KIND),
+        ("bad webhook", _WEBHOOK),
         ("message can't be edited", Fault("policy", "Telegram no longer allows to edit this message.")),
-        ("message can't be deleted", Fault("policy", "Telegram no longer allows to delete this message.")),
+        ("message can't be deleted", Fault("policy", "Telegram allows to delete a message only within 48 hours.")),
         ("business_peer_usage_missing", _SILENT),
         ("business_connection_invalid", _DISCONNECTED),
         ("business connection not found", _DISCONNECTED),
@@ -77,6 +86,7 @@ _DESCRIPTIONS: Final[dict[int, tuple[tuple[str, Fault], ...]]] = {
         ("wrong file", _MEDIA),
         ("file must be non-empty", replace(_MEDIA, reason="The file is empty.")),
         ("file reference", _MEDIA),
+        ("file_reference", _MEDIA),
         ("webpage_", _MEDIA),
         ("image_process_failed", _MEDIA),
         ("photo_", _MEDIA),
@@ -101,7 +111,7 @@ class Reply:
     def description(self) -> str:
         """After the class: ``bot was blocked by the user``, in lower case."""
         words = (as_text(self.body.get("description")) or "").lower()
-        for opening in ("bad request: ", "forbidden: "):
+        for opening in ("bad request: ", "forbidden: ", "not found: "):
             words = words.removeprefix(opening)
         return words.removeprefix("the ") if words.startswith("the bot") else words
 
@@ -143,7 +153,7 @@ def _classify(code: int, reply: Reply, group: bool, retry_after: float | None) -
     if code == 429:
         return _throttled(group, retry_after if retry_after is not None else reply.headers_retry_after)
     words = reply.description
-    for beginning, fault in _DESCRIPTIONS.get(code, ()):
+    for beginning, fault in DESCRIPTIONS.get(code, ()):
         if words.startswith(beginning):
             return fault
     if code == 400:

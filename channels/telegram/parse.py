@@ -49,6 +49,8 @@ from channels.wire import (
 )
 
 PAID_REACTION: Final = "⭐"
+AUTOMATIC: Final = "automatic"
+"""``Echo.app_id`` of the greetings, away and scheduled messages of a business account: nobody wrote them just now."""
 _START: Final = re.compile(r"/start(?:@\w{1,64})?[ \n]([A-Za-z0-9_-]{1,64})", re.ASCII)
 
 
@@ -127,11 +129,13 @@ def _read_frame(update: _Update, message: JsonObject) -> _Frame | None:
 
 
 def _read_echo(update: _Update, message: JsonObject, sender: JsonObject, connection: str | None) -> Echo | None:
-    """In a business account's chat, what is not from the person is from the business: its owner, or a bot."""
+    """In a business account's chat, what is not from the person is from the business: owner, bot, automaton."""
     robot = as_integer(as_object(message.get("sender_business_bot")).get("id"))
     sender_id = as_integer(sender.get("id"))
     if robot is not None:
         return Echo(app_id=str(robot))
+    if message.get("is_from_offline") is True:
+        return Echo(app_id=AUTOMATIC)
     if connection is not None or str(sender_id) == update.account_id:
         return Echo()
     return None
@@ -364,3 +368,8 @@ _READERS: Final[dict[str, _Reader]] = {
     "my_chat_member": _read_own_membership,
     "business_connection": _read_business_connection,
 }
+
+UPDATES: Final = tuple(_READERS)
+"""What we ask Telegram for: the kinds of update that mean something here. The list that counts where none is asked for
+lacks ``message_reaction``.
+"""

@@ -14,8 +14,6 @@ CHOICES = (ChoiceSection((Choice("A"),)),)
 @pytest.mark.parametrize(
     ("channel", "part", "words"),
     [
-        ("telegram", OutboundMedia("sticker", media_id="m", caption="x"), "This kind takes no caption."),
-        ("telegram", OutboundMedia("image", media_id="m", caption="x" * 1025), "The caption is too long."),
         ("telegram", OutboundMedia("video_note", url=LINK), "Telegram takes video notes only as uploads."),
         (
             "telegram",

@@ -40,6 +40,7 @@ from channels.inbound import (
     Referral,
     UnsupportedEvent,
 )
+from channels.telegram.parse import UPDATES
 from channels.telegram.provider import TelegramProvider
 from channels.types import Address, Person
 from channels.wire import UNKNOWN_TIME
@@ -242,7 +243,69 @@ def test_replies_and_forwards() -> None:
     assert external.parts == (TextPart("See this"), SharePart("external_reply", None, "Big news"))
     forward = only_message("forward")
     assert forward.forwarded
-    assert forward.parts == (TextPart("FYI"),)
+    assert forward.parts == (TextPart("FYI"), SharePart("forward", None, "Zed"))
+
+
+NEWS = {"id": -100555, "type": "channel", "title": "News", "username": "news"}
+
+
+@pytest.mark.parametrize(
+    ("label", "origin", "expected"),
+    [
+        ("a person", {"type": "user", "sender_user": {"id": 43, "first_name": "Bo"}}, SharePart("forward", None, "Bo")),
+        ("a hidden person", {"type": "hidden_user", "sender_user_name": "Zed"}, SharePart("forward", None, "Zed")),
+        (
+            "a group", {"type": "chat", "sender_chat": {"id": -500, "type": "group", "title": "Team"}},
+            SharePart("forward", None, "Team"),
+        ),
+        (
+            "a post of a channel", {"type": "channel", "chat": NEWS, "message_id": 31},
+            SharePart("forward", "https://t.me/news/31", "News", "-100555:31"),
+        ),
+        ("something new", {"type": "dream"}, SharePart("forward", None, None)),
+    ],
+)  # fmt: skip
+def test_where_a_forward_comes_from(label: str, origin: object, expected: SharePart) -> None:
+    [item] = parse(_text_update("FYI", forward_origin=origin))
+    assert isinstance(item, MessageReceived)
+    assert item.forwarded
+    assert item.parts == (TextPart("FYI"), expected)
+
+
+def test_a_chosen_stretch_of_the_quoted_message_is_told_only_if_chosen() -> None:
+    for chosen, parts in ((True, (TextPart("Yes"), SharePart("quote", None, "Tea"))), (False, (TextPart("Yes"),))):
+        quote = {"text": "Tea", "position": 0, **({"is_manual": True} if chosen else {})}
+        [item] = parse(_text_update("Yes", quote=quote, reply_to_message={"message_id": 5, "date": 1}))
+        assert isinstance(item, MessageReceived)
+        assert (item.parts, item.reply_to) == (parts, "42:5")
+
+
+def test_a_topic_is_part_of_its_group() -> None:
+    group = {"id": -1001234567890, "type": "supergroup", "title": "Support", "is_forum": True}
+    opened = {"message_id": 3, "date": 1, "forum_topic_created": {"name": "Orders", "icon_color": 1}}
+    first, answer = (
+        parse(_text_update("Hi", chat=group, message_thread_id=3, is_topic_message=True, reply_to_message=quoted))[0]
+        for quoted in (opened, {"message_id": 4, "date": 1, "text": "?"})
+    )
+    assert isinstance(first, MessageReceived)
+    assert isinstance(answer, MessageReceived)
+    assert (first.reply_to, answer.reply_to) == (None, "-1001234567890:4")
+    assert first.peer.addresses == answer.peer.addresses == (SUPERGROUP,)
+
+
+def test_a_tap_below_a_message_out_of_reach_still_names_it() -> None:
+    message = {"message_id": 9, "date": 0, "chat": {"id": 42, "type": "private", "first_name": "Ann"}}
+    query = {"id": "1", "from": {"id": 42, "first_name": "Ann"}, "message": message, "data": "yes"}
+    [item] = parse(orjson.dumps({"update_id": 1, "callback_query": query}))
+    assert isinstance(item, MessageReceived)
+    assert (item.reply_to, item.occurred_at) == ("42:9", UNKNOWN_TIME)
+    assert item.parts == (ChoicePart("callback", "yes", acknowledge="1"),)
+
+
+def test_a_message_that_has_no_id_yet_gets_one_of_ours() -> None:
+    [item] = parse(_text_update("Later", message_id=0))
+    assert isinstance(item, MessageReceived)
+    assert item.external_id == "update:1:42"
 
 
 def test_an_ephemeral_message_never_collides_with_a_later_one() -> None:
@@ -259,6 +322,7 @@ def test_an_ephemeral_message_never_collides_with_a_later_one() -> None:
         ("business_message", ANN_OF_C1, None),
         ("business_owner", ANN_OF_C1_CHAT, Echo()),
         ("business_bot", ANN_OF_C1_CHAT, Echo(app_id="777")),
+        ("business_away", ANN_OF_C1_CHAT, Echo(app_id="automatic")),
     ],
 )
 def test_a_business_accounts_own_messages_are_echoes(name: str, peer: Person, echo: Echo | None) -> None:
@@ -328,6 +392,19 @@ def test_changes(name: str) -> None:
 def test_a_business_connection_is_a_notice_about_the_channel() -> None:
     raw = orjson.loads((DATA / "business_connection.json").read_bytes())["business_connection"]
     assert parse_file("business_connection") == [ChannelNotice(BOT, "business_connection", raw, SENT)]
+
+
+def test_what_is_asked_for_is_what_is_understood() -> None:
+    """An update that was not asked for never comes; one that is asked for in vain fills the quarantine."""
+    recorded = {key for path in DATA.glob("*.json") for key in orjson.loads(path.read_bytes())}
+    understood = {
+        kind
+        for path in DATA.glob("*.json")
+        for kind in orjson.loads(path.read_bytes())
+        if kind != "update_id" and not any(isinstance(item, UnsupportedEvent) for item in parse(path.read_bytes()))
+    }
+    assert set(UPDATES) == understood
+    assert {"message_reaction", "my_chat_member", "deleted_business_messages"} <= set(UPDATES) < recorded
 
 
 @pytest.mark.parametrize(

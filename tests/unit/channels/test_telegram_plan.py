@@ -10,6 +10,7 @@ from channels.errors import ContentRefused
 from channels.outbound import (
     Choice,
     ChoiceSection,
+    OutboundAlbum,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -25,6 +26,7 @@ from channels.telegram.capabilities import REACTIONS
 from channels.types import JsonObject
 
 MEGABYTE = 1024 * 1024
+LINK = "https://a.test/f"
 
 
 def plan(*parts: OutboundPart) -> tuple[Piece, ...]:
@@ -97,12 +99,12 @@ CALLS: list[tuple[str, OutboundPart, JsonObject]] = [
     (
         "a stored document",
         OutboundMedia("document", media_id="m1", mime_type="application/pdf"),
-        {"method": "sendDocument", "params": {}, "file": "document"},
+        {"method": "sendDocument", "params": {}, "files": ["document"]},
     ),
     (
         "a voice note with a codec in its type",
         OutboundMedia("voice", media_id="m1", mime_type="audio/ogg; codecs=opus"),
-        {"method": "sendVoice", "params": {}, "file": "voice"},
+        {"method": "sendVoice", "params": {}, "files": ["voice"]},
     ),
     (
         "a place",
@@ -197,7 +199,7 @@ def test_each_kind_becomes_its_call(label: str, part: OutboundPart, payload: Jso
 
 
 LIMITS: list[tuple[str, OutboundPart, str, str, int | str | None]] = [
-    ("blank text", OutboundText(" \n "), "empty", "text.minimum", None),
+    ("blank text", OutboundText(" \n "), "empty", "text.minimum", 1),
     (
         "a photo of 11 MB", OutboundMedia("image", media_id="m", size=11 * MEGABYTE),
         "too_large", "media.image.max_bytes", 10 * MEGABYTE,
@@ -219,30 +221,37 @@ LIMITS: list[tuple[str, OutboundPart, str, str, int | str | None]] = [
         "media_type", "media.image.mime_types", "image/jpeg, image/png, image/webp",
     ),
     ("no file at all", OutboundMedia("image"), "invalid", "media.image", None),
+    ("a link that is none", OutboundMedia("image", url="ftp://a.test"), "invalid", "media.image.url", None),
+    ("an empty album", OutboundAlbum(()), "empty", "album.minimum", 1),
     (
-        "a caption of 1025 units", OutboundMedia("image", media_id="m", caption="😀" * 512 + "x"),
-        "too_long", "media.image.caption", 1024,
-    ),
-    (
-        "a caption on a sticker", OutboundMedia("sticker", media_id="m", caption="x"),
-        "too_long", "media.sticker.caption", 0,
+        "a file in an album that is too large",
+        OutboundAlbum((OutboundMedia("image", url=LINK), OutboundMedia("image", url=LINK, size=6 * MEGABYTE))),
+        "too_large", "media.image.max_bytes_by_link", 5 * MEGABYTE,
     ),
     (
         "a payload of 65 bytes", buttons(Choice("Yes", "ä" * 32 + "x")),
-        "too_long", "choices.buttons.payload", 64,
+        "too_long", "choices.buttons.payload.maximum", 64,
     ),
-    ("a button without words", buttons(Choice(" ", "y")), "too_long", "choices.buttons.title", 256),
+    ("a button without words", buttons(Choice(" ", "y")), "empty", "choices.buttons.title.minimum", 1),
     (
         "a link among quick replies", buttons(Choice("Site", url="https://a.test"), style="quick_replies"),
-        "not_offered", "choices.quick_replies.links", None,
+        "not_offered", "choices.quick_replies.links", 0,
     ),
     (
         "101 buttons", buttons(*[Choice(f"{n}") for n in range(101)]),
         "too_many", "choices.buttons.maximum", 100,
     ),
-    ("no button", buttons(), "empty", "choices.buttons.minimum", None),
-    ("a contact without a phone", OutboundContacts((ContactCard("Bo"),)), "invalid", "contacts", None),
-    ("no contact", OutboundContacts(()), "empty", "contacts", None),
+    ("no button", buttons(), "empty", "choices.buttons.minimum", 1),
+    (
+        "a title of 257 characters", buttons(Choice("x" * 257, "y")),
+        "too_long", "choices.buttons.title.maximum", 256,
+    ),
+    (
+        "a button that runs a script", buttons(Choice("Go", url="javascript:alert(1)")),
+        "invalid", "choices.buttons.url", None,
+    ),
+    ("a contact without a phone", OutboundContacts((ContactCard("Bo"),)), "invalid", "contacts.phone", None),
+    ("no contact", OutboundContacts(()), "empty", "contacts.minimum", 1),
     ("a place off the map", OutboundLocation(91, 0), "invalid", "location", None),
     ("a place that is no number", OutboundLocation(float("nan"), 0), "invalid", "location", None),
     (
@@ -319,30 +328,86 @@ def test_the_keyboard_stands_below_the_last_piece() -> None:
     assert params(last)["reply_markup"] == {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}
 
 
-def test_linked_files_of_one_family_become_albums_of_ten() -> None:
-    kinds: list[MediaKind] = ["image", "video"] * 6
-    pictures = [OutboundMedia(kind, url=f"https://a.test/{n}") for n, kind in enumerate(kinds)]
-    song = OutboundMedia("audio", url="https://a.test/song", caption="la")
-    stored = [OutboundMedia("image", media_id="m1"), OutboundMedia("image", media_id="m2")]
-    pieces = plan(*pictures, song, *stored)
-    assert [piece.payload["method"] for piece in pieces] == [
-        "sendMediaGroup", "sendMediaGroup", "sendAudio", "sendPhoto", "sendPhoto",
-    ]  # fmt: skip
-    albums = [params(piece)["media"] for piece in pieces[:2]]
-    assert [len(album) for album in albums if isinstance(album, list)] == [10, 2]
-    assert albums[1] == [
-        {"type": "photo", "media": "https://a.test/10"},
-        {"type": "video", "media": "https://a.test/11"},
-    ]
-    assert [piece.media_ids for piece in pieces] == [(), (), (), ("m1",), ("m2",)]
-    assert {piece.lane for piece in pieces} == {"media"}
+def album(*items: OutboundMedia, caption: str | None = None) -> tuple[Piece, ...]:
+    return plan(OutboundAlbum(items, caption))
 
 
-def test_the_file_in_an_album_that_does_not_fit_is_named() -> None:
-    fine, large = OutboundMedia("image", url="https://a.test"), OutboundMedia("image", url="https://a.test", size=2**30)
-    with pytest.raises(ContentRefused) as refused:
-        plan(fine, large)
-    assert refused.value.part == 1
+def linked(kind: MediaKind, number: int = 0) -> OutboundMedia:
+    return OutboundMedia(kind, url=f"https://a.test/{number}")
+
+
+def test_an_album_mixes_stored_and_linked_files() -> None:
+    photo = OutboundMedia("image", media_id="m1", caption="own")
+    [piece] = album(photo, linked("video", 1), OutboundMedia("video", media_id="m2"), caption="Our trip")
+    assert piece.payload == {
+        "method": "sendMediaGroup",
+        "params": {
+            "media": [
+                {"type": "photo", "media": "attach://file0", "caption": "Our trip"},
+                {"type": "video", "media": "https://a.test/1"},
+                {"type": "video", "media": "attach://file1"},
+            ]
+        },
+        "files": ["file0", "file1"],
+    }
+    assert (piece.media_ids, piece.text, piece.lane) == (("m1", "m2"), "Our trip", "media")
+
+
+@pytest.mark.parametrize(
+    ("label", "kinds", "expected"),
+    [
+        ("one is no album", ["image"], ["sendPhoto"]),
+        ("two", ["image", "video"], ["sendMediaGroup 2"]),
+        ("ten", ["image"] * 10, ["sendMediaGroup 10"]),
+        ("eleven", ["image"] * 11, ["sendMediaGroup 10", "sendPhoto"]),
+        ("twelve", ["image", "video"] * 6, ["sendMediaGroup 10", "sendMediaGroup 2"]),
+        ("families apart", ["image", "audio", "audio", "document"], ["sendPhoto", "sendMediaGroup 2", "sendDocument"]),
+        ("what albums do not take", ["voice", "voice", "animation"], ["sendVoice", "sendVoice", "sendAnimation"]),
+        (
+            "the tenth of another family",
+            [*["image"] * 9, *["document"] * 7],
+            ["sendMediaGroup 9", "sendMediaGroup 7"],
+        ),
+    ],
+)
+def test_albums_hold_two_to_ten_of_a_family(label: str, kinds: list[MediaKind], expected: list[str]) -> None:
+    told: list[str] = []
+    for piece in album(*[linked(kind, number) for number, kind in enumerate(kinds)]):
+        media = params(piece).get("media")
+        told.append(f"{piece.payload['method']}{f' {len(media)}' if isinstance(media, list) else ''}")
+    assert told == expected
+
+
+def test_files_that_nobody_called_an_album_go_one_by_one() -> None:
+    assert [piece.payload["method"] for piece in plan(linked("image"), linked("image"))] == ["sendPhoto", "sendPhoto"]
+
+
+LONG_CAPTION = "😀" * 512 + "x"
+"""1025 UTF-16 units."""
+
+
+@pytest.mark.parametrize(
+    ("label", "part", "caption", "texts"),
+    [
+        ("fits", OutboundMedia("image", media_id="m", caption="😀" * 512), "😀" * 512, []),
+        ("too long", OutboundMedia("image", media_id="m", caption=LONG_CAPTION), None, [LONG_CAPTION]),
+        ("longer than a text", OutboundMedia("image", media_id="m", caption="x" * 5000), None, ["x" * 4096, "x" * 904]),
+        ("on a sticker", OutboundMedia("sticker", media_id="m", caption="Hi"), None, ["Hi"]),
+        ("blank", OutboundMedia("image", media_id="m", caption=" \n"), None, []),
+    ],
+)
+def test_a_caption_arrives_whole(label: str, part: OutboundMedia, caption: str | None, texts: list[str]) -> None:
+    first, *rest = plan(part)
+    assert params(first).get("caption") == caption
+    assert first.media_ids == ("m",)
+    assert [params(piece) for piece in rest] == [{"text": text} for text in texts]
+
+
+def test_an_album_with_a_long_caption_is_followed_by_it() -> None:
+    first, second = album(linked("image", 1), linked("image", 2), caption=LONG_CAPTION)
+    assert first.payload["method"] == "sendMediaGroup"
+    assert "caption" not in str(first.payload)
+    assert (second.text, second.lane) == (LONG_CAPTION, "message")
 
 
 def test_there_are_73_reactions_without_variation_selectors() -> None:

@@ -5,13 +5,27 @@ from __future__ import annotations
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import orjson
 import pytest
 from fake_http import FakeHttp
 
 from channels.adapter import AccountFacts, OutboundFile, Upload
 from channels.content import Entity, MediaRef
 from channels.errors import ContentRefused, FetchError, SendError
-from channels.outbound import Accepted, Envelope, OutboundPart, OutboundReaction, OutboundText, Piece
+from channels.outbound import (
+    Accepted,
+    Choice,
+    ChoiceSection,
+    Envelope,
+    OutboundAlbum,
+    OutboundChoices,
+    OutboundLocation,
+    OutboundMedia,
+    OutboundPart,
+    OutboundReaction,
+    OutboundText,
+    Piece,
+)
 from channels.telegram.adapter import TelegramAdapter
 from channels.types import Account, Address, JsonObject, JsonValue, Person
 
@@ -89,10 +103,29 @@ async def test_a_business_message_has_the_connection_in_its_id(http: FakeHttp) -
     assert await ADAPTER.send(http, ACCOUNT, envelope(None, USER, BUSINESS), ()) == Accepted(("c1:42:11",))
 
 
-async def test_an_album_has_several_ids(http: FakeHttp) -> None:
-    http.answer({"ok": True, "result": [sent(11)["result"], sent(12)["result"]]})
-    piece = Piece({"method": "sendMediaGroup", "params": {"media": []}})
-    assert await ADAPTER.send(http, ACCOUNT, envelope(piece=piece), ()) == Accepted(("42:11", "42:12"))
+async def test_an_album_uploads_its_files_and_has_an_id_for_each(http: FakeHttp) -> None:
+    http.answer({"ok": True, "result": [sent(number)["result"] for number in (11, 12, 13)]})
+    items = (
+        OutboundMedia("image", media_id="m1"),
+        OutboundMedia("image", url="https://a.test/p"),
+        OutboundMedia("video", media_id="m2"),
+    )
+    [piece] = ADAPTER.plan([OutboundAlbum(items, "Trip")])
+    files = (OutboundFile("p.jpg", "image/jpeg", b"\xff\xd8"), OutboundFile("v.mp4", "video/mp4", b"mp4"))
+    accepted = await ADAPTER.send(http, ACCOUNT, envelope(piece=piece, reply_to="42:9"), files)
+    assert accepted == Accepted(("42:11", "42:12", "42:13"))
+    assert http.last.url == f"{API}/sendMediaGroup"
+    assert http.last.files == (
+        Upload("file0", "p.jpg", "image/jpeg", b"\xff\xd8"),
+        Upload("file1", "v.mp4", "video/mp4", b"mp4"),
+    )
+    assert http.last.form is not None
+    assert orjson.loads(http.last.form["media"]) == [
+        {"type": "photo", "media": "attach://file0", "caption": "Trip"},
+        {"type": "photo", "media": "https://a.test/p"},
+        {"type": "video", "media": "attach://file1"},
+    ]
+    assert orjson.loads(http.last.form["reply_parameters"]) == QUOTE
 
 
 async def test_a_reaction_has_no_id_and_takes_no_connection(http: FakeHttp) -> None:
@@ -103,9 +136,10 @@ async def test_a_reaction_has_no_id_and_takes_no_connection(http: FakeHttp) -> N
     assert http.last.json == {"message_id": 9, "reaction": [{"type": "emoji", "emoji": "👍"}], "chat_id": 42}
 
 
-async def test_a_stored_file_is_uploaded_with_its_fields_as_text(http: FakeHttp) -> None:
+@pytest.mark.parametrize("fields", [{"files": ["photo"]}, {"file": "photo"}], ids=["now", "the first version"])
+async def test_a_stored_file_is_uploaded_with_its_fields_as_text(http: FakeHttp, fields: JsonObject) -> None:
     http.answer(sent())
-    piece = Piece({"method": "sendPhoto", "params": {"caption": "Look"}, "file": "photo"}, media_ids=("m1",))
+    piece = Piece({"method": "sendPhoto", "params": {"caption": "Look"}, **fields}, media_ids=("m1",))
     file = OutboundFile("p.jpg", "image/jpeg", b"\xff\xd8")
     await ADAPTER.send(http, ACCOUNT, envelope(piece=piece, reply_to="42:9"), (file,))
     assert http.last.json is None
@@ -139,7 +173,7 @@ async def test_an_accepted_message_without_an_id_is_still_accepted(http: FakeHtt
     [
         ("no recipient of ours", envelope(None, Address("messenger_user", "1", "2"))),
         ("a recipient that is no number", envelope(None, Address("telegram_user", "", "ann"))),
-        ("a file that is not there", envelope(piece=Piece({"method": "sendPhoto", "params": {}, "file": "photo"}))),
+        ("a file that is not there", envelope(piece=Piece({"method": "sendPhoto", "params": {}, "files": ["photo"]}))),
         ("a payload of nobody's", envelope(piece=Piece({}))),
     ],
 )
@@ -207,21 +241,110 @@ async def test_a_tap_is_answered_and_a_late_answer_is_no_error(http: FakeHttp) -
         await ADAPTER.acknowledge(http, ACCOUNT, "4382")
 
 
-async def test_an_edit_replaces_the_words(http: FakeHttp) -> None:
+EDITS: list[tuple[str, OutboundPart, str, JsonObject]] = [
+    (
+        "words",
+        OutboundText("New", (Entity("bold", 0, 3),), preview_links=False),
+        "editMessageText",
+        {
+            "text": "New",
+            "entities": [{"type": "bold", "offset": 0, "length": 3}],
+            "link_preview_options": {"is_disabled": True},
+        },
+    ),
+    (
+        "words and buttons",
+        OutboundChoices("buttons", "Pick", (ChoiceSection((Choice("Yes", "y"),)),)),
+        "editMessageText",
+        {"text": "Pick", "reply_markup": {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}},
+    ),
+    (
+        "buttons alone",
+        OutboundChoices("buttons", "", (ChoiceSection((Choice("Yes", "y"),)),)),
+        "editMessageReplyMarkup",
+        {"reply_markup": {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}},
+    ),
+    (
+        "the caption of the file that is there",
+        OutboundMedia("voice", media_id="m1", caption="New"),
+        "editMessageCaption",
+        {"caption": "New"},
+    ),
+    ("no caption any more", OutboundMedia("image", media_id="m1"), "editMessageCaption", {}),
+    (
+        "another file",
+        OutboundMedia("image", url="https://a.test/p", caption="New"),
+        "editMessageMedia",
+        {"media": {"type": "photo", "media": "https://a.test/p", "caption": "New"}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("label", "part", "method", "params"), EDITS, ids=[label for label, *_ in EDITS])
+async def test_an_edit_becomes_the_call_that_fits(
+    http: FakeHttp, label: str, part: OutboundPart, method: str, params: JsonObject
+) -> None:
     http.answer(sent())
-    await ADAPTER.edit(http, ACCOUNT, (USER,), "c1:42:7", [OutboundText("New", (Entity("bold", 0, 3),))])
-    assert http.last.url == f"{API}/editMessageText"
-    assert http.last.json == {
-        "text": "New",
-        "entities": [{"type": "bold", "offset": 0, "length": 3}],
-        "chat_id": 42,
-        "business_connection_id": "c1",
-        "message_id": 7,
-    }
-    http.answer(error(400, "Bad Request: message is not modified"), status=400)
-    await ADAPTER.edit(http, ACCOUNT, (USER,), "42:7", [OutboundText("New")])
-    with pytest.raises(ContentRefused):
-        await ADAPTER.edit(http, ACCOUNT, (USER,), "42:7", [OutboundText("x" * 5000)])
+    await ADAPTER.edit(http, ACCOUNT, (USER,), "c1:42:7", [part])
+    assert http.last.url == f"{API}/{method}"
+    assert http.last.json == {**params, "chat_id": 42, "business_connection_id": "c1", "message_id": 7}
+    http.answer(error(400, "Bad Request: message is not modified: …"), status=400)
+    await ADAPTER.edit(http, ACCOUNT, (USER,), "42:7", [part])
+
+
+async def test_words_for_a_file_become_its_caption(http: FakeHttp) -> None:
+    """Whoever edits sees a message, not which of Telegram's calls made it."""
+    http.answer(error(400, "Bad Request: there is no text in the message to edit"), status=400)
+    http.answer(sent())
+    await ADAPTER.edit(http, ACCOUNT, (USER,), "42:7", [OutboundText("New", (Entity("bold", 0, 3),))])
+    entities: list[JsonValue] = [{"type": "bold", "offset": 0, "length": 3}]
+    assert http.last.url == f"{API}/editMessageCaption"
+    assert http.last.json == {"caption": "New", "caption_entities": entities, "chat_id": 42, "message_id": 7}
+    http.answer(error(400, "Bad Request: there is no text in the message to edit"), status=400)
+    with pytest.raises(SendError) as refused:
+        await ADAPTER.edit(http, ACCOUNT, (USER,), "42:7", [OutboundText("x" * 1025)])
+    assert refused.value.fault.code == "policy"
+
+
+@pytest.mark.parametrize(
+    ("label", "parts", "code", "limit"),
+    [
+        ("nothing", [], "not_offered", "edit"),
+        ("two parts", [OutboundText("a"), OutboundText("b")], "not_offered", "edit"),
+        ("a place", [OutboundLocation(1, 2)], "not_offered", "edit"),
+        ("words for two messages", [OutboundText("x" * 5000)], "too_long", "text.maximum"),
+        ("blank words", [OutboundText(" ")], "empty", "text.minimum"),
+        (
+            "a caption that would not fit", [OutboundMedia("image", media_id="m", caption="x" * 1025)],
+            "too_long", "media.image.caption.maximum",
+        ),
+        (
+            "a caption on a sticker", [OutboundMedia("sticker", media_id="m", caption="x")],
+            "too_long", "media.sticker.caption.maximum",
+        ),
+        ("another sticker", [OutboundMedia("sticker", url="https://a.test/s")], "not_offered", "edit"),
+        ("the sticker itself", [OutboundMedia("sticker", media_id="m")], "not_offered", "edit"),
+        ("another voice message", [OutboundMedia("voice", url="https://a.test/v")], "not_offered", "edit"),
+        (
+            "quick replies", [OutboundChoices("quick_replies", "Pick", (ChoiceSection((Choice("Yes"),)),))],
+            "not_offered", "edit",
+        ),
+    ],
+)  # fmt: skip
+async def test_an_edit_that_cannot_be_makes_no_request(
+    http: FakeHttp, label: str, parts: list[OutboundPart], code: str, limit: str
+) -> None:
+    with pytest.raises(ContentRefused) as refused:
+        await ADAPTER.edit(http, ACCOUNT, (USER,), "42:7", parts)
+    assert (refused.value.code, refused.value.limit) == (code, limit)
+    assert http.requests == []
+
+
+async def test_a_throttled_edit_in_a_group_pauses_the_group(http: FakeHttp) -> None:
+    http.answer(error(429, "Too Many Requests: retry after 5", retry_after=5), status=429)
+    with pytest.raises(SendError) as refused:
+        await ADAPTER.edit(http, ACCOUNT, (GROUP,), "-1001234567890:7", [OutboundText("x")])
+    assert (refused.value.fault.pauses, refused.value.fault.retry_after) == ("recipient", 5.0)
 
 
 async def test_a_delete_knows_both_kinds_of_chat(http: FakeHttp) -> None:
@@ -234,6 +357,17 @@ async def test_a_delete_knows_both_kinds_of_chat(http: FakeHttp) -> None:
     assert http.last.json == {"business_connection_id": "c1", "message_ids": [7]}
     with pytest.raises(SendError):
         await ADAPTER.delete(http, ACCOUNT, (USER,), "callback:4382")
+
+
+async def test_a_delete_tells_gone_from_refused(http: FakeHttp) -> None:
+    http.answer(error(400, "Bad Request: message to delete not found"), status=400)
+    await ADAPTER.delete(http, ACCOUNT, (USER,), "42:7")
+    http.answer(error(400, "Bad Request: message can't be deleted for everyone"), status=400)
+    with pytest.raises(SendError) as refused:
+        await ADAPTER.delete(http, ACCOUNT, (USER,), "42:7")
+    assert refused.value.fault.code == "policy"
+    assert "48 hours" in refused.value.fault.reason
+    assert ADAPTER.capabilities.delete_within_hours == 48
 
 
 # --- Files, profiles, credentials -------------------------------------------------------------------------------------
