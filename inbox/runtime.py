@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Mapping
 from functools import partial
 
 from apscheduler.triggers.interval import IntervalTrigger
 from prometheus_client import CollectorRegistry
 
 import inbox.tables  # noqa: F401 - fills the metadata, from which the partitions are made
-from channels.adapter import HttpAnswer
+from channels.adapter import Adapter, HttpAnswer, Provider
 from channels.registry import ADAPTERS, PROVIDERS
 from contacts.resolution import Resolver
 from contacts.service import Contacts
@@ -72,10 +73,21 @@ CHANNELS_TOPIC = "channels"
 
 
 class Runtime:
-    """One process of the product. ``worker`` loops run only where the settings give this process that role."""
+    """One process of the product. ``worker`` loops run only where the settings give this process that role.
 
-    def __init__(self, settings: Settings, dsn: str) -> None:
+    ``adapters`` and ``providers``: the channels of this installation, by kind and by name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        dsn: str,
+        *,
+        adapters: Mapping[str, Adapter] = ADAPTERS,
+        providers: Mapping[str, Provider] = PROVIDERS,
+    ) -> None:
         self.settings = settings
+        self.providers = providers
         self.node = f"{socket.gethostname()}:{os.getpid()}"
         self.registry = CollectorRegistry()
         self.supervisor = Supervisor()
@@ -104,15 +116,15 @@ class Runtime:
         self.tickets = Tickets(self.database, seconds=settings.ticket_seconds)
         # Looked up inside transactions too: with a pool of its own, none waits for a connection that waits for it.
         self.lookups = Database(dsn, connections=2, event_log=self.event_log)
-        self.directory = Directory(self.lookups, self.box, ADAPTERS, settings.graph_version)
+        self.directory = Directory(self.lookups, self.box, adapters, settings.graph_version)
         channels_changed = partial(self.wakeup.publish, CHANNELS_TOPIC)
         self.wakeup.subscribe(CHANNELS_TOPIC, lambda workspace_id, *, full: self.directory.forget())
-        self.apps = ProviderApps(self.database, self.box, self.directory, tuple(PROVIDERS), channels_changed)
+        self.apps = ProviderApps(self.database, self.box, self.directory, tuple(providers), channels_changed)
         self.channels = Channels(
             self.database,
             self.box,
             self.directory,
-            ADAPTERS,
+            adapters,
             self.http,
             channels_changed,
             graph_version=settings.graph_version,
@@ -139,7 +151,7 @@ class Runtime:
             resolver, self.conversations, Attachments(self.jobs), ProfileRequests(self.jobs), self.signals.acknowledge
         )
         self.ingest_metrics = IngestMetrics(self.registry)
-        self.processor = Processor(self.database, self.directory, PROVIDERS, self.receiver, self.ingest_metrics)
+        self.processor = Processor(self.database, self.directory, providers, self.receiver, self.ingest_metrics)
         self.intake = Intake(self.database, self.processor, lease_seconds=settings.webhook_lease)
         self.acceptance = Acceptance(self.database, self.intake.accepted, lease_seconds=settings.webhook_lease)
         self.replay = Replay(self.database, self.processor)
