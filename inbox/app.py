@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from channels.registry import PROVIDERS
 from contacts import events as contact_events
 from contacts.routes import Caller, ContactRoutes
 from inbox.agents import events as agent_events
@@ -79,7 +78,7 @@ def create_app(runtime: Runtime) -> Starlette:
 
     webhooks = WebhookEndpoint(
         runtime.directory,
-        PROVIDERS,
+        runtime.providers,
         runtime.acceptance,
         runtime.ingest_metrics,
         max_bytes=runtime.settings.webhook_max_bytes,
