@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from contacts.schemas import ContactView
+from contacts.schemas import ContactView, ReachView
 from inbox.kernel.eventlog import Event
 
 
@@ -27,10 +27,18 @@ class ContactMerged:
     merged: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class ContactReachability:
+    """At one provider the person became unreachable or reachable, stopped or resumed marketing."""
+
+    reach: ReachView
+
+
 EVENTS: dict[str, type] = {
     "contact.created": ContactCreated,
     "contact.updated": ContactUpdated,
     "contact.merged": ContactMerged,
+    "contact.reachability": ContactReachability,
 }
 
 
@@ -44,3 +52,7 @@ def updated(workspace_id: UUID, contact: ContactView) -> Event:
 
 def merged(workspace_id: UUID, contact: ContactView, other: UUID) -> Event:
     return Event.of(workspace_id, "contact.merged", ContactMerged(contact, other))
+
+
+def reachability(workspace_id: UUID, reach: ReachView) -> Event:
+    return Event.of(workspace_id, "contact.reachability", ContactReachability(reach))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from uuid import UUID
 
 import asyncpg
 
 from channels.types import Address, Person
-from contacts.schemas import AddressView, ContactView, IdentityView
+from contacts.schemas import AddressView, ContactView, IdentityView, ReachView
 from inbox.kernel.database import UnitOfWork
 
 
@@ -183,6 +183,7 @@ async def absorb_contact(unit: UnitOfWork, workspace_id: UUID, survivor: UUID, o
             name = coalesce(c.name, o.name), first_name = coalesce(c.first_name, o.first_name),
             last_name = coalesce(c.last_name, o.last_name), email = coalesce(c.email, o.email),
             phone = coalesce(c.phone, o.phone), language = coalesce(c.language, o.language),
+            time_zone = coalesce(c.time_zone, o.time_zone),
             avatar_url = coalesce(c.avatar_url, o.avatar_url), custom = o.custom || c.custom,
             blocked_at = coalesce(c.blocked_at, o.blocked_at), blocked_by = coalesce(c.blocked_by, o.blocked_by),
             blocked_reason = coalesce(c.blocked_reason, o.blocked_reason),
@@ -283,7 +284,8 @@ async def update(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID, fields:
 async def identities(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> list[IdentityView]:
     found = await unit.fetch(
         """
-        SELECT i.id, i.provider, i.name, i.username, i.unreachable,
+        SELECT i.id, i.provider, i.name, i.username, i.unreachable, i.unreachable_at, i.marketing_stopped_at,
+               i.marketing_stopped_reason,
                array_agg(a.kind ORDER BY a.kind, a.value) AS kinds,
                array_agg(a.scope ORDER BY a.kind, a.value) AS scopes,
                array_agg(a.value ORDER BY a.kind, a.value) AS values
@@ -300,6 +302,9 @@ async def identities(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> 
             name=row["name"],
             username=row["username"],
             unreachable=row["unreachable"],
+            unreachable_at=row["unreachable_at"],
+            marketing_stopped_at=row["marketing_stopped_at"],
+            marketing_stopped_reason=row["marketing_stopped_reason"],
             addresses=[
                 AddressView(*address) for address in zip(row["kinds"], row["scopes"], row["values"], strict=True)
             ],
@@ -340,40 +345,81 @@ async def reach(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID) -> Reac
 
 async def set_reachability(
     unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, unreachable: str | None
-) -> ContactView | None:
-    """The contact if that changed anything."""
+) -> tuple[ContactView, ReachView] | None:
+    """``None`` when that changed nothing."""
     row = await unit.fetchrow(
         f"""
         WITH changed AS (
-            UPDATE identities SET unreachable = $3, unreachable_at = CASE WHEN $3::text IS NULL THEN NULL ELSE now() END
-            WHERE workspace_id = $1 AND id = $2 AND unreachable IS DISTINCT FROM $3 RETURNING contact_id
+            UPDATE identities i
+            SET unreachable = $3, unreachable_at = CASE WHEN $3::text IS NULL THEN NULL ELSE now() END
+            WHERE workspace_id = $1 AND id = $2 AND unreachable IS DISTINCT FROM $3 RETURNING {REACH}
         )
-        SELECT {COLUMNS} FROM contacts c JOIN changed ON changed.contact_id = c.id WHERE c.workspace_id = $1
+        SELECT changed.*, {COLUMNS} FROM contacts c JOIN changed ON changed.contact_id = c.id WHERE c.workspace_id = $1
         """,
         workspace_id,
         identity_id,
         unreachable,
     )
-    return None if row is None else view(row)
+    if row is None:
+        return None
+    values = tuple(row)
+    return ContactView(*values[REACH_WIDTH:]), ReachView(*values[:REACH_WIDTH])
 
 
-async def set_marketing(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, *, wanted: bool) -> None:
-    await unit.execute(
-        """
-        UPDATE identities
-        SET marketing_stopped_at = CASE WHEN $3 THEN NULL ELSE coalesce(marketing_stopped_at, now()) END
-        WHERE workspace_id = $1 AND id = $2
+async def stop_marketing(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, reason: str) -> ReachView | None:
+    """``None`` when it was stopped before."""
+    row = await unit.fetchrow(
+        f"""
+        UPDATE identities i SET marketing_stopped_at = now(), marketing_stopped_reason = $3
+        WHERE workspace_id = $1 AND id = $2 AND marketing_stopped_at IS NULL RETURNING {REACH}
         """,
         workspace_id,
         identity_id,
-        wanted,
+        reason,
+    )
+    return None if row is None else ReachView(*row)
+
+
+async def resume_marketing(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID) -> ReachView | None:
+    """``None`` when it was not stopped."""
+    row = await unit.fetchrow(
+        f"""
+        UPDATE identities i SET marketing_stopped_at = NULL, marketing_stopped_reason = NULL
+        WHERE workspace_id = $1 AND id = $2 AND marketing_stopped_at IS NOT NULL RETURNING {REACH}
+        """,
+        workspace_id,
+        identity_id,
+    )
+    return None if row is None else ReachView(*row)
+
+
+async def inherit_stops(unit: UnitOfWork, workspace_id: UUID, losers: Sequence[UUID], survivor: UUID) -> None:
+    """Who stopped marketing under one of the identities that are joined has stopped it under the one that stays."""
+    await unit.execute(
+        """
+        UPDATE identities i
+        SET marketing_stopped_at = l.marketing_stopped_at, marketing_stopped_reason = l.marketing_stopped_reason
+        FROM (
+            SELECT marketing_stopped_at, marketing_stopped_reason FROM identities
+            WHERE workspace_id = $1 AND id = ANY($2) AND marketing_stopped_at IS NOT NULL
+            ORDER BY marketing_stopped_at LIMIT 1
+        ) l
+        WHERE i.workspace_id = $1 AND i.id = $3 AND i.marketing_stopped_at IS NULL
+        """,
+        workspace_id,
+        losers,
+        survivor,
     )
 
 
+REACH = """i.contact_id, i.id, i.provider, i.unreachable, i.unreachable_at, i.marketing_stopped_at,
+    i.marketing_stopped_reason"""
+REACH_WIDTH = len(fields(ReachView))
+
 LIKE_ESCAPES = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
-COLUMNS = """c.id, c.name, c.first_name, c.last_name, c.email, c.phone, c.language, c.avatar_url, c.custom, c.version,
-    c.blocked_at IS NOT NULL AS blocked, c.merged_into, c.created_at, c.updated_at"""
+COLUMNS = """c.id, c.name, c.first_name, c.last_name, c.email, c.phone, c.language, c.time_zone, c.avatar_url, c.custom,
+    c.version,    c.blocked_at IS NOT NULL AS blocked, c.merged_into, c.created_at, c.updated_at"""
 
 
 def view(row: asyncpg.Record) -> ContactView:

@@ -153,6 +153,7 @@ class Resolver:
             view = await rows.absorb_contact(unit, workspace_id, survivor.contact_id, other)
             unit.record(events.merged(workspace_id, view, other))
         await self._on_join(unit, workspace_id, survivor.identity_id, losers)
+        await rows.inherit_stops(unit, workspace_id, losers, survivor.identity_id)
         await rows.delete_identities(unit, workspace_id, losers)
         blocked = any(identity.blocked for identity in group.known.values())
         return KnownAddress(

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from pydantic_core import PydanticCustomError
 
 from contacts.phones import normalise
+from inbox.kernel.hours_input import TimeZone
 
 MOST_CUSTOM: Final = 200
 LONGEST_CUSTOM: Final = 4_000
@@ -28,6 +29,7 @@ class ContactView:
     email: str | None
     phone: str | None
     language: str | None
+    time_zone: str | None
     avatar_url: str | None
     custom: dict[str, Any]
     version: int
@@ -46,14 +48,33 @@ class AddressView:
 
 @dataclass(frozen=True, slots=True)
 class IdentityView:
-    """The contact at one provider. ``unreachable`` says why nothing can be sent there, if so."""
+    """The contact at one provider. ``unreachable`` says why nothing can be sent there, if so.
+
+    ``marketing_stopped_at``: since when no marketing may be; the reason is `asked` or, by the provider, `refused`.
+    """
 
     id: UUID
     provider: str
     name: str | None
     username: str | None
     unreachable: str | None
+    unreachable_at: datetime | None
+    marketing_stopped_at: datetime | None
+    marketing_stopped_reason: str | None
     addresses: list[AddressView]
+
+
+@dataclass(frozen=True, slots=True)
+class ReachView:
+    """Whether a contact can, and wants to, be written to at one provider."""
+
+    contact_id: UUID
+    identity_id: UUID
+    provider: str
+    unreachable: str | None
+    unreachable_at: datetime | None
+    marketing_stopped_at: datetime | None
+    marketing_stopped_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,7 @@ class ContactIn(BaseModel):
     email: str | None = Field(default=None, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
     phone: str | None = Field(default=None, max_length=32, description="E.164, for example +4915112345678")
     language: str | None = Field(default=None, max_length=35, description="BCP 47")
+    time_zone: TimeZone | None = None
     custom: dict[CustomKey, CustomValue] | None = Field(
         default=None,
         max_length=MOST_CUSTOM,

@@ -17,8 +17,7 @@ from uuid import UUID
 
 from channels.outbound import Accepted
 from channels.types import Address, Fault, Person
-from contacts import events as contact_events
-from contacts import repository as contact_rows
+from contacts import reachability
 from contacts.resolution import Resolver, Sighting
 from inbox.conversations import events as thread_events
 from inbox.conversations import repository as thread_rows
@@ -213,11 +212,9 @@ class Recorder:
             if fault is None or fault.ends_contact is None:
                 continue
             if fault.ends_contact == "opted_out":
-                await contact_rows.set_marketing(unit, workspace_id, identity_id, wanted=False)
-                continue
-            contact = await contact_rows.set_reachability(unit, workspace_id, identity_id, fault.ends_contact)
-            if contact is not None:
-                unit.record(contact_events.updated(workspace_id, contact))
+                await reachability.stop_marketing(unit, workspace_id, identity_id, "refused")
+            else:
+                await reachability.set_unreachable(unit, workspace_id, identity_id, fault.ends_contact)
 
 
 def _next(result: Result, now: datetime) -> Next:

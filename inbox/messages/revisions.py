@@ -5,8 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from channels.inbound import MessageEdited, MessageUnsent, PreferenceChanged, ReachabilityChanged, ReactionChanged
-from contacts import events as contact_events
-from contacts import repository as contact_rows
+from contacts import reachability
 from inbox.kernel.database import UnitOfWork
 from inbox.kernel.encoding import encode
 from inbox.media.attachments import Attachments
@@ -60,20 +59,19 @@ class Revisions:
         self, unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, inbound: ReachabilityChanged
     ) -> None:
         reason = None if inbound.reachable else inbound.reason
-        contact = await contact_rows.set_reachability(unit, workspace_id, identity_id, reason)
-        if contact is not None:
-            unit.record(contact_events.updated(workspace_id, contact))
+        await reachability.set_unreachable(unit, workspace_id, identity_id, reason)
 
     async def reached(self, unit: UnitOfWork, workspace_id: UUID, identity_id: UUID) -> None:
         """Somebody whom we could not reach wrote to us: they can be reached."""
-        contact = await contact_rows.set_reachability(unit, workspace_id, identity_id, None)
-        if contact is not None:
-            unit.record(contact_events.updated(workspace_id, contact))
+        await reachability.set_unreachable(unit, workspace_id, identity_id, None)
 
     async def preference(
         self, unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, inbound: PreferenceChanged
     ) -> None:
-        await contact_rows.set_marketing(unit, workspace_id, identity_id, wanted=inbound.wanted)
+        if inbound.wanted:
+            await reachability.resume_marketing(unit, workspace_id, identity_id)
+        else:
+            await reachability.stop_marketing(unit, workspace_id, identity_id, "asked")
 
 
 def _actor(inbound: ReactionChanged) -> str:

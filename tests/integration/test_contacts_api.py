@@ -76,8 +76,20 @@ async def test_shows_the_identities(node: Node, admin: User) -> None:
         "name": None,
         "username": "ada",
         "unreachable": None,
+        "unreachable_at": None,
+        "marketing_stopped_at": None,
+        "marketing_stopped_reason": None,
         "addresses": [{"kind": "telegram_user", "scope": "", "value": "42"}],
     }
+
+
+async def test_has_a_time_zone(admin: User) -> None:
+    made = await admin.made("/v1/contacts", {"name": "Ada", "time_zone": "America/New_York"})
+    assert made["time_zone"] == "America/New_York"
+    path = f"/v1/contacts/{made['id']}"
+    assert pointers(await admin.patch(path, {"time_zone": "Mars/Olympus"})) == ["/body/time_zone"]
+    assert (await admin.patch(path, {"time_zone": "Asia/Tokyo"})).json()["time_zone"] == "Asia/Tokyo"
+    assert (await admin.patch(path, {"time_zone": None})).json()["time_zone"] is None
 
 
 async def test_a_merged_one_leads_to_what_it_became(node: Node, admin: User) -> None:
