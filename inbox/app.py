@@ -19,7 +19,8 @@ from contacts.routes import Caller, ContactRoutes
 from inbox.agents import events as agent_events
 from inbox.agents.origin import BaseUrl, ClientAddress, base_url, client_address
 from inbox.agents.principal import Principal
-from inbox.agents.routes import AgentRoutes, SessionRoutes, TokenRoutes
+from inbox.agents.routes import AgentRoutes, SessionRoutes, TokenRoutes, WorkspaceRoutes
+from inbox.audit.routes import AuditRoutes
 from inbox.connections import events as connection_events
 from inbox.connections.routes import ChannelRoutes, ProviderAppRoutes
 from inbox.conversations import events as conversation_events
@@ -119,6 +120,8 @@ def route_groups(runtime: Runtime) -> list[object]:
     return [
         SessionRoutes(runtime.sessions, runtime.agents, runtime.workspaces),
         TokenRoutes(runtime.tokens, runtime.tickets),
+        WorkspaceRoutes(runtime.workspaces),
+        AuditRoutes(runtime.audit),
         AgentRoutes(runtime.agents),
         ProviderAppRoutes(runtime.apps),
         ChannelRoutes(runtime.channels),

@@ -25,6 +25,7 @@ from inbox.agents.sessions import Sessions
 from inbox.agents.throttle import LogInThrottle
 from inbox.agents.tokens import Tickets, Tokens
 from inbox.agents.workspaces import Workspaces
+from inbox.audit.service import Audit
 from inbox.connections.apps import ProviderApps
 from inbox.connections.directory import Directory
 from inbox.connections.service import Channels
@@ -114,6 +115,7 @@ class Runtime:
         self.sessions = Sessions(self.database, passwords, throttle, changed, hours=settings.session_hours)
         self.tokens = Tokens(self.database, clock, changed)
         self.tickets = Tickets(self.database, seconds=settings.ticket_seconds)
+        self.audit = Audit(self.database)
         # Looked up inside transactions too: with a pool of its own, none waits for a connection that waits for it.
         self.lookups = Database(dsn, connections=2, event_log=self.event_log)
         self.directory = Directory(self.lookups, self.box, adapters, settings.graph_version)

@@ -26,6 +26,17 @@ Permission = Literal[
     "stream",
     "subscriptions.read",
     "subscriptions.write",
+    "scheduled.write",
+    "scheduled.supervise",
+    "sequences.read",
+    "sequences.write",
+    "sequences.enrol",
+    "contacts.block",
+    "bots.read",
+    "bots.write",
+    "conversations.handoff",
+    "audit.read",
+    "workspace.write",
 ]
 
 _READ_AND_TALK: frozenset[Permission] = frozenset(
@@ -38,12 +49,29 @@ _READ_AND_TALK: frozenset[Permission] = frozenset(
         "channels.read",
         "agents.read",
         "stream",
+        "conversations.handoff",
     }
 )
+_WORK: frozenset[Permission] = _READ_AND_TALK | {
+    "scheduled.write",
+    "sequences.read",
+    "sequences.enrol",
+    "contacts.block",
+    "bots.read",
+}
+_SUPERVISE: frozenset[Permission] = _WORK | {"scheduled.supervise", "sequences.write", "audit.read"}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    "admin": _READ_AND_TALK | {"channels.write", "agents.write", "subscriptions.read", "subscriptions.write"},
-    "supervisor": _READ_AND_TALK,
-    "agent": _READ_AND_TALK,
+    "admin": _SUPERVISE
+    | {
+        "channels.write",
+        "agents.write",
+        "subscriptions.read",
+        "subscriptions.write",
+        "bots.write",
+        "workspace.write",
+    },
+    "supervisor": _SUPERVISE,
+    "agent": _WORK,
     "bot": _READ_AND_TALK - {"contacts.write"},
 }
 

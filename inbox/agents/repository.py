@@ -8,10 +8,11 @@ from uuid import UUID
 
 import asyncpg
 
-from inbox.agents.schemas import AgentView, WorkspaceView
+from inbox.agents.schemas import AgentView, WorkspaceDetail, WorkspaceView
 from inbox.kernel.connection import Connection
 from inbox.kernel.database import UnitOfWork
 
+WORKSPACE = "w.id, w.name, w.time_zone, w.business_hours, w.quiet_hours"
 AGENT = "a.id, a.name, a.email, a.role, a.disabled_at IS NOT NULL AS disabled, a.created_at"
 
 
@@ -39,6 +40,22 @@ async def get_workspace(connection: Connection, workspace_id: UUID) -> Workspace
     if row is None:
         raise LookupError("there is no such workspace")
     return WorkspaceView(*row)
+
+
+async def find_workspace(unit: UnitOfWork, workspace_id: UUID) -> WorkspaceDetail:
+    row = await unit.fetchrow(f"SELECT {WORKSPACE} FROM workspaces w WHERE w.id = $1", workspace_id)
+    assert row is not None
+    return WorkspaceDetail(*row)
+
+
+async def update_workspace(unit: UnitOfWork, workspace_id: UUID, fields: Mapping[str, object]) -> WorkspaceDetail:
+    """``fields``: name, time_zone, business_hours, quiet_hours."""
+    assignments = ", ".join(f"{column} = ${n}" for n, column in enumerate(fields, 2))
+    row = await unit.fetchrow(
+        f"UPDATE workspaces w SET {assignments} WHERE w.id = $1 RETURNING {WORKSPACE}", workspace_id, *fields.values()
+    )
+    assert row is not None
+    return WorkspaceDetail(*row)
 
 
 async def insert(

@@ -20,6 +20,8 @@ from inbox.agents.schemas import (
     TokenCreated,
     TokenIn,
     TokenView,
+    WorkspaceDetail,
+    WorkspacePatch,
 )
 from inbox.agents.service import Agents, AgentUnknown, EmailTaken, LastAdmin, PasswordRefused
 from inbox.agents.sessions import LogInRefused, Sessions
@@ -94,6 +96,23 @@ class TokenRoutes:
         """Get a ticket that opens one socket, once and soon."""
         # "http" becomes "ws" and "https" becomes "wss".
         return await self._tickets.issue(caller, "ws" + base.removeprefix("http") + STREAM_PATH)
+
+
+class WorkspaceRoutes:
+    """The workspace that the caller works in."""
+
+    def __init__(self, workspaces: Workspaces) -> None:
+        self._workspaces = workspaces
+
+    @get("/v1/workspace")
+    async def read(self, caller: Principal) -> WorkspaceDetail:
+        """Read its name, time zone, business hours and quiet hours."""
+        return await self._workspaces.read(caller)
+
+    @patch("/v1/workspace", errors=(Forbidden,))
+    async def change(self, caller: Principal, body: WorkspacePatch) -> WorkspaceDetail:
+        """Change them. Fields that are left out stay, null empties hours."""
+        return await self._workspaces.change(caller, body)
 
 
 class AgentRoutes:

@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from inbox.agents.principal import Permission, Role
+from inbox.kernel.hours_input import BusinessHours, QuietHours, TimeZone
 from inbox.kernel.pages import Page, decode_cursor, encode_cursor
 
 SHORTEST_PASSWORD: Final = 10
@@ -33,6 +34,28 @@ GivenPassword: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=2
 class WorkspaceView:
     id: UUID
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceDetail:
+    """``business_hours`` and ``quiet_hours`` are on the wall clock of ``time_zone``; null: always open, never quiet."""
+
+    id: UUID
+    name: str
+    time_zone: str
+    business_hours: BusinessHours | None
+    quiet_hours: QuietHours | None
+
+
+class WorkspacePatch(BaseModel):
+    """What is left out stays as it is; null empties hours."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    time_zone: TimeZone | None = None
+    business_hours: BusinessHours | None = None
+    quiet_hours: QuietHours | None = None
 
 
 @dataclass(frozen=True, slots=True)

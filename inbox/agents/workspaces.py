@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from inbox.agents import events
 from inbox.agents import repository as rows
-from inbox.agents.schemas import AgentView, Email, Name, NewPassword, WorkspaceView
-from inbox.kernel.database import Database
+from inbox.agents.principal import Principal
+from inbox.agents.schemas import AgentView, Email, Name, NewPassword, WorkspaceDetail, WorkspacePatch, WorkspaceView
+from inbox.kernel.database import Database, UnitOfWork
+from inbox.kernel.hours import Hours, Quiet
 from inbox.kernel.ids import new_id
 from inbox.kernel.secrets import Passwords
 
@@ -24,6 +28,28 @@ class _NewWorkspace(BaseModel):
     admin_name: Name
     admin_email: Email
     admin_password: NewPassword
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceTimes:
+    """When a workspace works and when it is silent, to reckon with."""
+
+    time_zone: str
+    business: Hours | None
+    quiet_hours: Mapping[str, Any] | None
+
+    def quiet(self, zone: str | None = None) -> Quiet | None:
+        """The quiet time on the wall clock of ``zone``: that of the person who would be disturbed, if it is known."""
+        return None if self.quiet_hours is None else Quiet.of(self.quiet_hours, zone or self.time_zone)
+
+
+async def find_times(unit: UnitOfWork, workspace_id: UUID) -> WorkspaceTimes:
+    """Inside the transactions of others."""
+    found = await rows.find_workspace(unit, workspace_id)
+    hours = found.business_hours
+    return WorkspaceTimes(
+        found.time_zone, None if hours is None else Hours.of(found.time_zone, hours), found.quiet_hours
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +90,23 @@ class Workspaces:
     async def get(self, workspace_id: UUID) -> WorkspaceView:
         async with self._database.session() as connection:
             return await rows.get_workspace(connection, workspace_id)
+
+    async def read(self, caller: Principal) -> WorkspaceDetail:
+        async with self._database.transaction(readonly=True) as unit:
+            return await rows.find_workspace(unit, caller.workspace_id)
+
+    async def change(self, caller: Principal, patch: WorkspacePatch) -> WorkspaceDetail:
+        """Raises ``Forbidden``."""
+        caller.require("workspace.write")
+        given = patch.model_dump(exclude_unset=True)
+        given = {field: value for field, value in given.items() if value is not None or field in EMPTIES}
+        async with self._database.transaction() as unit:
+            if not given:
+                return await rows.find_workspace(unit, caller.workspace_id)
+            changed = await rows.update_workspace(unit, caller.workspace_id, given)
+            unit.record(events.workspace_updated(changed))
+        return changed
+
+
+EMPTIES = frozenset({"business_hours", "quiet_hours"})
+"""Fields that null empties."""

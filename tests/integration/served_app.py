@@ -22,7 +22,7 @@ from contacts.service import Contacts
 from inbox.agents.authentication import Authentication
 from inbox.agents.origin import BaseUrl, ClientAddress, base_url, client_address
 from inbox.agents.principal import Principal
-from inbox.agents.routes import AgentRoutes, SessionRoutes, TokenRoutes
+from inbox.agents.routes import AgentRoutes, SessionRoutes, TokenRoutes, WorkspaceRoutes
 from inbox.agents.service import Agents
 from inbox.agents.sessions import Sessions
 from inbox.agents.throttle import PER_ADDRESS, PER_EMAIL, PER_EMAIL_THERE, Allowance, LogInThrottle
@@ -183,6 +183,7 @@ async def serve(
     groups = [
         SessionRoutes(Sessions(database, passwords, throttle, authentication.changed, hours=24), agents, workspaces),
         TokenRoutes(Tokens(database, clock, authentication.changed), tickets),
+        WorkspaceRoutes(workspaces),
         AgentRoutes(agents),
         ProviderAppRoutes(ProviderApps(database, box, directory, providers, changed)),
         ChannelRoutes(channels),
