@@ -17,7 +17,6 @@ from channels.simulator.simulation import Simulation
 from channels.simulator.telegram import TelegramVoice
 from channels.simulator.telegram_api import TelegramApi
 from channels.simulator.whatsapp import WhatsAppVoice
-from channels.simulator.whatsapp_api import WhatsAppApi
 
 
 def create_simulator(
@@ -51,7 +50,7 @@ def create_simulator(
     }
     pages = PageApi(simulation, messenger, instagram)
     simulation.listeners.append(pages.echo)
-    graph, telegram = GraphApi(simulation, WhatsAppApi(simulation), pages), TelegramApi(simulation)
+    graph, telegram = GraphApi(simulation, pages), TelegramApi(simulation)
     controls = control.Control(simulation)
 
     @asynccontextmanager

@@ -12,11 +12,11 @@ FaultKind = Literal[
     "delay",  # both scopes: wait ``seconds``
     "down",  # webhooks: nothing is posted until lifted; api: every call answers a 5xx
     "duplicate", "reorder", "batch", "drop", "drop_receipts", "bad_signature",  # webhooks
-    "throttle", "fail", "fail_later", "timeout_after_accept",  # api
+    "throttle", "fail", "fail_later", "timeout_after_accept", "hold",  # api
 ]  # fmt: skip
 
 WEBHOOK_FAULTS = frozenset({"delay", "down", "duplicate", "reorder", "batch", "drop", "drop_receipts", "bad_signature"})
-API_FAULTS = frozenset({"delay", "down", "throttle", "fail", "fail_later", "timeout_after_accept"})
+API_FAULTS = frozenset({"delay", "down", "throttle", "fail", "fail_later", "timeout_after_accept", "hold"})
 
 
 @dataclass(slots=True)

@@ -6,29 +6,39 @@ A token is looked at first, then whether its accounts own the node; only then is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from channels.simulator import graph_errors, samples, wire
+from channels.simulator import graph_errors, graph_tokens, samples, wire
 from channels.simulator.calls import Call, Reply, logged, mishap_after, mishap_before, read_call
-from channels.simulator.graph_errors import GraphError, bad, bad_token, no_such_node
+from channels.simulator.graph_errors import GraphError, bad_token, no_such_node
+from channels.simulator.graph_subscriptions import GraphSubscriptions
 from channels.simulator.page_api import PageApi
+from channels.simulator.page_nodes import PageNodes
 from channels.simulator.simulation import Simulation
 from channels.simulator.whatsapp_api import WhatsAppApi
-from channels.simulator.wire import as_object, as_text
+from channels.simulator.whatsapp_blocks import WhatsAppBlocks
+from channels.simulator.whatsapp_media import WhatsAppMedia
+from channels.simulator.whatsapp_nodes import WhatsAppNodes
+from channels.simulator.wire import as_object
 from channels.simulator.world import Account
-from channels.types import JsonValue
 
 _VERSION = re.compile(r"v\d+\.\d+")
 
 
 class GraphApi:
-    def __init__(self, simulation: Simulation, whatsapp: WhatsAppApi, pages: PageApi) -> None:
+    def __init__(self, simulation: Simulation, pages: PageApi) -> None:
         self._simulation = simulation
         self._world = simulation.world
-        self._whatsapp = whatsapp
+        self._whatsapp = WhatsAppApi(simulation)
+        self._media = WhatsAppMedia(simulation)
+        self._whatsapp_nodes = WhatsAppNodes(simulation)
+        self._blocks = WhatsAppBlocks(simulation)
         self._pages = pages
+        self._page_nodes = PageNodes(simulation)
+        self._subscriptions = GraphSubscriptions(simulation)
 
     async def endpoint(self, request: Request) -> Response:
         steps = [step for step in request.path_params["path"].split("/") if step]
@@ -38,8 +48,13 @@ class GraphApi:
         account: Account | None = None
         try:
             node, edge = (steps[0] if steps else "", steps[1] if len(steps) > 1 else None)
-            account = self._account(node, edge, call)
-            reply = await self._answer(account, node, edge, call)
+            if node == "debug_token" and edge is None and call.method == "GET":
+                reply = graph_tokens.debug(self._world, call)
+            else:
+                owned = graph_tokens.owned_by(self._world, call.token)
+                accounts = self._accounts(owned, node, edge, call)
+                account = self._meant(accounts, node, call)
+                reply = await self._answer(account, accounts, node, edge, call)
         except GraphError as error:
             reply = Reply(error.body(), error.status, error.headers)
         logged(self._simulation, account, call, reply.status, reply.body)
@@ -51,31 +66,33 @@ class GraphApi:
 
     # --- Whose node ---------------------------------------------------------------------------------------------------
 
-    def _account(self, node: str, edge: str | None, call: Call) -> Account:
-        owned = [account for account in self._world.owned_by(call.token or "") if account.kind != "telegram"]
-        if not owned:
-            raise bad_token()
-        candidates = [account for account in owned if node == "me" or node in _nodes(account)] or (
-            owned if edge is None else []
-        )
-        if not candidates:
+    @staticmethod
+    def _accounts(owned: Sequence[Account], node: str, edge: str | None, call: Call) -> list[Account]:
+        """All accounts of the token that the node names; people, messages and files belong to any of them."""
+        found = [account for account in owned if node == "me" or node in _nodes(account)]
+        if not found and edge is None:
+            found = list(owned)
+        if not found:
             raise no_such_node(node, call.method)
-        if len(candidates) > 1:
-            return self._meant(candidates, node, call)
-        return candidates[0]
+        return found
 
     @staticmethod
-    def _meant(candidates: list[Account], node: str, call: Call) -> Account:
+    def _meant(candidates: Sequence[Account], node: str, call: Call) -> Account:
         """A Page and its Instagram account share the token: the recipient, the platform or the node tells which."""
+        if len(candidates) == 1:
+            return candidates[0]
         if call.fields.get("platform") == "instagram":
             return next((account for account in candidates if account.kind == "instagram"), candidates[0])
-        person = str(as_object(call.fields.get("recipient")).get("id", "")) or node
+        recipient = as_object(call.fields.get("recipient"))
+        person = str(recipient.get("id") or recipient.get("comment_id") or "") or node
         for account in candidates:
-            if person in account.customers or person in account.messages:
+            if person in account.customers or person in account.messages or person in account.comments:
                 return account
-        return candidates[0]
+        return next((account for account in candidates if account.account_id == node), candidates[0])
 
-    async def _answer(self, account: Account, node: str, edge: str | None, call: Call) -> Reply:
+    async def _answer(
+        self, account: Account, accounts: Sequence[Account], node: str, edge: str | None, call: Call
+    ) -> Reply:
         posts_message = edge == "messages" and call.method == "POST"
         sends = posts_message and "status" not in call.fields and "sender_action" not in call.fields
         mishap = await mishap_before(self._simulation, account, sends=sends)
@@ -84,82 +101,76 @@ class GraphApi:
             if name == "down":
                 raise graph_errors.down()
             raise (graph_errors.throttled if name == "throttle" else graph_errors.failed)(account, fault)
+        graph_tokens.check_permission(account, edge)
         if edge is None:
-            return self._node(account, node, call)
+            return await self._node(account, accounts, node, call)
+        if edge == "subscribed_apps":
+            return await self._subscriptions.endpoint(accounts, node, call)
+        if account.kind == "whatsapp":
+            return await self._whatsapp_edge(account, accounts, node, edge, call)
+        return await self._page_edge(account, node, edge, call)
+
+    async def _whatsapp_edge(
+        self, account: Account, accounts: Sequence[Account], node: str, edge: str, call: Call
+    ) -> Reply:
+        on_waba = node == account.waba_id
+        match edge, call.method:
+            case "messages", "POST" if not on_waba:
+                return await self._whatsapp.messages(account, call)
+            case "media", "POST" if not on_waba:
+                return self._media.upload(account, call)
+            case "block_users", _ if not on_waba:
+                return self._blocks.endpoint(account, call)
+            case "message_templates", "GET" if on_waba:
+                return self._whatsapp_nodes.templates(account, call)
+            case "phone_numbers", "GET" if on_waba:
+                return self._whatsapp_nodes.numbers(accounts, call)
+        raise no_such_node(node, call.method)
+
+    async def _page_edge(self, account: Account, node: str, edge: str, call: Call) -> Reply:
         match edge, call.method:
             case "messages", "POST":
-                if account.kind == "whatsapp":
-                    return await self._whatsapp.messages(account, call)
                 return await self._pages.messages(account, call)
-            case "media", "POST" if account.kind == "whatsapp":
-                return self._whatsapp.upload(account, call)
-            case "message_attachments", "POST" if account.kind != "whatsapp":
+            case "message_attachments", "POST":
                 return await self._pages.upload(account, call)
-            case "message_templates", "GET" if account.kind == "whatsapp":
-                return self._whatsapp.templates(account, call)
-            case "subscribed_apps", _:
-                return await self._subscriptions(account, call)
+            case "moderate_conversations", "POST":
+                return self._page_nodes.moderate(account, call)
+            case "message_templates", "GET" if account.kind == "messenger":
+                return self._page_nodes.templates(account, call)
         raise no_such_node(node, call.method)
 
     # --- Nodes --------------------------------------------------------------------------------------------------------
 
-    def _node(self, account: Account, node: str, call: Call) -> Reply:
-        media = self._world.media.get(node)
-        if media is not None and account.kind == "whatsapp" and call.method in ("GET", "DELETE"):
-            return self._whatsapp.media(account, media, call)
+    async def _node(self, account: Account, accounts: Sequence[Account], node: str, call: Call) -> Reply:
+        if account.kind == "whatsapp":
+            return await self._whatsapp_node(account, accounts, node, call)
         if call.method != "GET":
             raise no_such_node(node, call.method)
         if node == "refresh_access_token":
-            if call.fields.get("grant_type") != "ig_refresh_token" or account.kind != "instagram":
-                raise bad("Invalid grant_type")
-            return Reply({"access_token": account.token, "token_type": "bearer", "expires_in": 5_183_944})
-        if node == "me" or node in _nodes(account):
-            return self._self(account, node)
-        if account.kind == "whatsapp":
-            raise no_such_node(node, call.method)  # no profile endpoint (facts, 1.7)
+            return graph_tokens.refresh(self._world, account, call)
+        if node == "me" or node in _nodes(account) or node == account.account_id:
+            return self._page_nodes.itself(account, call)
         if node in account.customers:
-            return self._pages.profile(account, account.customers[node], call)
+            return self._page_nodes.profile(account, account.customers[node], call)
         if node in account.messages:
-            return self._pages.message(account, account.messages[node])
+            return self._page_nodes.message(account, account.messages[node], call)
         raise no_such_node(node, call.method)
 
-    def _self(self, account: Account, node: str) -> Reply:
-        match account.kind:
-            case "whatsapp" if node == account.waba_id:
-                return Reply({"id": account.waba_id, "name": account.name})
-            case "whatsapp":
-                return self._whatsapp.number(account)
-            case "instagram":
-                about = {"user_id": account.account_id, "username": account.username, "name": account.name}
-                return Reply({"id": account.account_id, **about})
-            case _:
-                return Reply({"id": account.account_id, "name": account.name})
-
-    async def _subscriptions(self, account: Account, call: Call) -> Reply:
-        match call.method:
-            case "POST":
-                return await self._subscribe(account, call)
-            case "DELETE":
-                account.subscribed = False
-                return Reply({"success": True})
-            case "GET":
-                apps: list[JsonValue] = [{"id": account.app_id, "name": "Inbox", "link": "https://inbox.example"}]
-                return Reply({"data": apps if account.subscribed else []})
-        raise no_such_node(account.account_id, call.method)
-
-    async def _subscribe(self, account: Account, call: Call) -> Reply:
-        if account.kind != "whatsapp":
-            refused = self._pages.subscription_refused(call.fields)
-            if refused is not None:
-                raise refused
-        callback, verify_token = (as_text(call.fields.get(key)) for key in ("override_callback_uri", "verify_token"))
-        if account.kind == "whatsapp" and callback is not None:
-            trouble = await self._simulation.handshake(callback, verify_token or "")
-            if trouble is not None:
-                raise GraphError(2200, f"(#2200) Callback verification failed: {trouble}")
-            account.webhook_url, account.verify_token = callback, verify_token
-        account.subscribed = True
-        return Reply({"success": True})
+    async def _whatsapp_node(self, account: Account, accounts: Sequence[Account], node: str, call: Call) -> Reply:
+        media = self._world.media.get(node)
+        if media is not None and call.method in ("GET", "DELETE"):
+            owner = next((each for each in accounts if each.account_id == media.account_id), account)
+            return self._media.node(owner, media, call)
+        template = self._whatsapp_nodes.find_template(accounts, node)
+        if template is not None:
+            return self._whatsapp_nodes.template(template, node, call)
+        if node == account.account_id and call.method == "POST":
+            return await self._subscriptions.configure_number(account, call)
+        if call.method == "GET" and node == account.waba_id:
+            return self._whatsapp_nodes.waba(account, call)
+        if call.method == "GET" and node in ("me", account.account_id):
+            return self._whatsapp_nodes.number(account, call)
+        raise no_such_node(node, call.method)  # people have no node (facts, 1.7)
 
     # --- Files --------------------------------------------------------------------------------------------------------
 
@@ -167,9 +178,12 @@ class GraphApi:
         """WhatsApp media: the same bearer token again, five minutes (facts, 1.3)."""
         media = self._world.media.get(request.path_params["media_id"])
         _, _, token = request.headers.get("authorization", "").partition(" ")
-        if not any(media and account.account_id == media.account_id for account in self._world.owned_by(token)):
+        try:
+            owned = graph_tokens.owned_by(self._world, token or None)
+        except GraphError as error:
+            return Response(wire.plain_json(error.body()), error.status, media_type="application/json")
+        if media is None or all(account.account_id != media.account_id for account in owned):
             return Response(wire.plain_json(bad_token().body()), 401, media_type="application/json")
-        assert media is not None
         expires: int = request.path_params["expires"]
         if media.ticket != request.path_params["ticket"] or self._world.now() > expires:
             return Response(b"", 404)

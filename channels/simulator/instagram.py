@@ -1,98 +1,64 @@
-"""Instagram's webhooks: stories, unsends, senderless edits, echoes without metadata, reads by mid (facts, 3.2)."""
+"""What only Instagram's webhooks have: stories, unsends, senderless edits, reads by mid (facts, 3.2)."""
 
 from __future__ import annotations
 
 from channels.simulator import page_events, wire
-from channels.simulator.schemas import NativeWish, SayWish
-from channels.simulator.simulation import SayError, Simulation
+from channels.simulator.page_voice import PageVoice
+from channels.simulator.schemas import SayWish
+from channels.simulator.simulation import SayError
 from channels.simulator.world import Account, Customer, Message, Status
 from channels.types import JsonObject
 
-_ATTACHMENTS = {"image": "image", "video": "video", "audio": "audio", "voice": "audio", "document": "file"}
+_POST_ID, _REEL_ID = "17900000000000001", "17900000000000002"
 
 
-class InstagramVoice:
-    def __init__(self, simulation: Simulation) -> None:
-        self._simulation = simulation
+class InstagramVoice(PageVoice):
+    product = "Instagram"
+    topics = {  # noqa: RUF012 - declared ClassVar by the base
+        "message": "messages", "unsend": "messages", "echo": "messages", "edit": "message_edit",
+        "edit trap": "message_edit", "reaction": "message_reactions", "postback": "messaging_postbacks",
+        "referral": "messaging_referral", "optin": "messaging_optins", "read": "messaging_seen",
+    }  # fmt: skip
+    start_title = "Start"
+    referral_source = "SHORTLINKS"
 
-    def say(self, account: Account, customer: Customer, wish: SayWish) -> Message | None:
-        if wish.kind in ("block", "unblock"):
-            customer.blocked = wish.kind == "block"
+    def new_mid(self) -> str:
+        return wire.instagram_message_id()
+
+    def before_message(self, account: Account, customer: Customer, mid: str, at: float) -> None:
+        """New messages may be announced by an edit that names nobody."""
+        if not account.edit_trap:
+            return
+        trap: JsonObject = {
+            "timestamp": page_events.moment(account, at),
+            "message_edit": {"mid": mid, "num_edit": page_events.number(account, 0)},
+        }
+        self._emit(account, customer, "edit trap", trap)
+
+    def own_act(
+        self, account: Account, customer: Customer, wish: SayWish, target: Message | None
+    ) -> tuple[str, JsonObject] | None:
+        if wish.kind != "unsend":
             return None
-        at = wish.at or self._simulation.world.now()
-        target = account.find_message(customer.id, wish.message_id) if wish.message_id else None
-        mid = wire.instagram_message_id()
-        kind, content = self._act(account, wish, target, mid)
-        item = page_events.from_customer(account, customer, at, content) if wish.kind != "raw" else content
-        if account.edit_trap and kind == "message":
-            trap: JsonObject = {"timestamp": int(at * 1000), "message_edit": {"mid": mid, "num_edit": 0}}
-            self._simulation.emit(account, customer, "edit trap", trap, part="messaging")
-        self._simulation.emit(account, customer, kind, item, part="standby" if wish.standby else "messaging")
-        customer.wrote_at = max(customer.wrote_at or 0.0, at)
-        if kind not in ("message", "postback"):
-            return None
-        return self._simulation.heard(
-            account,
-            customer,
-            Message(mid, customer.id, True, wish.kind, wish.text or wish.title, content, at, reply_to=wish.reply_to),
-        )
+        if target is None or not target.incoming:
+            raise SayError("unsend needs the message_id of a message of this customer")
+        target.deleted = True
+        return "unsend", {"message": {"mid": target.id, "is_deleted": True}}
 
-    def _act(self, account: Account, wish: SayWish, target: Message | None, mid: str) -> tuple[str, JsonObject]:
+    def own_message(self, account: Account, wish: SayWish) -> JsonObject | None:
         match wish.kind:
-            case "raw":
-                return "raw", dict(wish.raw or {})
-            case "reaction" | "unreact":
-                return "reaction", page_events.reaction(wish, target, page_events.REACTION_NAMES)
-            case "edit":
-                return "edit", page_events.edit(wish, target)
-            case "unsend":
-                if target is None or not target.incoming:
-                    raise SayError("unsend needs the message_id of a message of this customer")
-                target.deleted = True
-                return "unsend", {"message": {"mid": target.id, "is_deleted": True}}
-            case "postback" | "start":
-                return "postback", _postback(wish, mid)
-            case "button" if not page_events.has_quick_replies(target):
-                return "postback", _postback(wish, mid)
-            case "referral" if not wish.text:
-                default: JsonObject = {"ref": wish.payload or "shop", "source": "SHORTLINKS", "type": "OPEN_THREAD"}
-                return "referral", {"referral": wish.referral or default}
-            case _:
-                return "message", {"message": self._message(account, wish, mid)}
-
-    def _message(self, account: Account, wish: SayWish, mid: str) -> JsonObject:
-        message: JsonObject = {"mid": mid}
-        match wish.kind:
-            case "text" | "referral":
-                message["text"] = wish.text or ""
-            case "button" | "quick_reply":
-                title = wish.title or wish.text or "OK"
-                message |= {"text": title, "quick_reply": {"payload": wish.payload or title}}
             case "story_reply":
-                message |= {"text": wish.text or "", "reply_to": {"story": self._story(account, wish)}}
+                story: JsonObject = {"url": self._story_url(account, wish), "id": wish.story.id}
+                return {"text": wish.text or "", "reply_to": {"story": story}}
             case "unsupported":
-                message["is_unsupported"] = True
-            case _:
-                message["attachments"] = [self._attachment(account, wish)]
-                if wish.text:
-                    message["text"] = wish.text
-        if wish.reply_to:
-            message["reply_to"] = {"mid": wish.reply_to}
-        if wish.referral is not None:
-            message["referral"] = wish.referral
-        return message
-
-    def _story(self, account: Account, wish: SayWish) -> JsonObject:
-        return {"url": self._story_url(account, wish), "id": wish.story.id}
+                return {"is_unsupported": True}
+        return None
 
     def _story_url(self, account: Account, wish: SayWish) -> str:
         picture = wish.model_copy(update={"kind": "image", "url": wish.story.url})
         return page_events.attachment_url(self._simulation, account, picture)
 
-    def _attachment(self, account: Account, wish: SayWish) -> JsonObject:
-        if wish.kind in _ATTACHMENTS:
-            url = page_events.attachment_url(self._simulation, account, wish)
-            return {"type": _ATTACHMENTS[wish.kind], "payload": {"url": url}}
+    def own_attachment(self, account: Account, wish: SayWish) -> JsonObject | None:
         match wish.kind:
             case "story_mention":
                 return {"type": "story_mention", "payload": {"url": self._story_url(account, wish)}}
@@ -100,47 +66,28 @@ class InstagramVoice:
                 return {"type": "like_heart"}
             case "ephemeral":
                 return {"type": "ephemeral"}
-            case "share":
+            case "share" | "post":
                 url = wish.url or "https://www.instagram.example/p/abc"
-                return {"type": "ig_post", "payload": {"url": url, "ig_post_media_id": "17900000000000001"}}
-            case _:
-                raise SayError(f"Instagram customers cannot do {wish.kind}")
+                about: JsonObject = {"url": url, "ig_post_media_id": _POST_ID}
+                return {"type": wish.payload or "ig_post", "payload": about | _titled(wish)}
+            case "reel":
+                url = wish.url or "https://www.instagram.example/reel/abc"
+                reel: JsonObject = {"url": url, "reel_video_id": _REEL_ID}
+                return {"type": wish.payload or "ig_reel", "payload": reel | _titled(wish)}
+            case "story":
+                return {"type": wish.payload or "ig_story", "payload": {"url": self._story_url(account, wish)}}
+        return None
 
-    # --- The business -------------------------------------------------------------------------------------------------
-
-    def native(self, account: Account, customer: Customer, wish: NativeWish) -> Message:
-        text = wish.text or ""
-        mid, at = wire.instagram_message_id(), self._simulation.world.now()
-        message = Message(mid, customer.id, False, "text", text, {"text": text}, at, native=True)
-        self.echo(account, customer, message)
-        return self._simulation.world.add_message(account, customer, message)
-
-    def echo(self, account: Account, customer: Customer, message: Message) -> None:
-        """Carries nothing by which a sender could know its own message, except text and time."""
-        if not account.echoes:
-            return
-        echo: JsonObject = {"mid": message.id, "is_echo": True}
-        if message.text is not None:
-            echo["text"] = message.text
-        if message.reply_to is not None:
-            echo["reply_to"] = {"mid": message.reply_to}
-        if "attachments" in message.content:
-            echo["attachments"] = message.content["attachments"]
-        item = page_events.from_business(account, customer, message.at, {"message": echo})
-        self._simulation.emit(account, customer, "echo", item, part="messaging")
+    def echo_extra(self, account: Account, message: Message) -> JsonObject:
+        """Nothing by which a sender could know its own message, except text and time."""
+        return {}
 
     def stages(self, message: Message) -> tuple[Status, ...]:
         return ("read",)
 
-    def receipt(self, account: Account, customer: Customer, message: Message, status: Status) -> None:
-        message.raise_status(status)
-        item = page_events.from_customer(account, customer, self._simulation.world.now(), {"read": {"mid": message.id}})
-        self._simulation.emit(account, customer, "read", item, part="messaging", receipt=True)
+    def receipt_content(self, message: Message, status: Status) -> JsonObject:
+        return {"read": {"mid": message.id}}
 
 
-def _postback(wish: SayWish, mid: str) -> JsonObject:
-    title = wish.title or ("Start" if wish.kind == "start" else wish.text or "OK")
-    postback: JsonObject = {"mid": mid, "title": title, "payload": wish.payload or title}
-    if wish.referral is not None:
-        postback["referral"] = wish.referral
-    return {"postback": postback}
+def _titled(wish: SayWish) -> JsonObject:
+    return {"title": wish.title} if wish.title else {}

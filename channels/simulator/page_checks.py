@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from channels.simulator.graph_errors import GraphError, bad
+from channels.simulator.page_recipients import Recipient
+from channels.simulator.page_templates import check_template, too_long
+from channels.simulator.template_sends import check_template as check_filled
+from channels.simulator.template_sends import find_template
 from channels.simulator.wire import as_list, as_object, as_text
 from channels.simulator.world import DAY, Account, Customer, World
 from channels.types import JsonObject
@@ -13,29 +17,77 @@ SENDER_ACTIONS = frozenset({"typing_on", "typing_off", "mark_seen", "react", "un
 MEDIA_ATTACHMENTS = frozenset({"image", "audio", "video", "file"})
 
 
-def too_long(name: str, limit: int) -> GraphError:
-    return bad(f"Length of param {name} must be less than or equal to {limit}")
+LOST_ANSWER = (1, 1357046)
+"""An error that is answered although the message was sent (facts, 2.5)."""
+
+
+def check_standing(account: Account) -> None:
+    """Whether the account may write to anybody."""
+    if account.meta.restricted:
+        if account.kind == "messenger":
+            raise GraphError(10, "(#10) The Page is restricted from sending messages", subcode=1893063)
+        raise GraphError(368, "(#368) The action attempted has been deemed abusive or is otherwise disallowed")
+    if not account.meta.messaging_access:
+        raise GraphError(200, "(#200) Messaging access is turned off by the owner", subcode=2534041, status=403)
 
 
 def check_reachable(account: Account, customer: Customer) -> None:
-    if customer.blocked or not customer.reachable:
+    if customer.blocked or customer.shut_out or not customer.reachable:
         raise GraphError(551, "(#551) This person isn't available right now.", subcode=1545041)
+    code, subcode = customer.send_error, customer.send_subcode
+    if code is not None and (code, subcode) != LOST_ANSWER:
+        raise wished(code, subcode)
+    if customer.thread_owner is not None:
+        message = "Another app is controlling this thread now."
+        if account.kind == "messenger":
+            raise GraphError(10, f"(#10) {message}", subcode=2018300)
+        raise bad(message, subcode=2534037)
 
 
-def check_window(world: World, account: Account, customer: Customer, fields: JsonObject) -> None:
+def wished(code: int, subcode: int | None) -> GraphError:
+    transient = code in (1, 2)
+    status = 500 if transient else 401 if code == 190 else 400
+    return GraphError(code, f"(#{code}) Message not sent", subcode=subcode, status=status, transient=transient)
+
+
+def check_window(world: World, account: Account, recipient: Recipient, fields: JsonObject) -> None:
     """24 hours; seven days for a person's reply under HUMAN_AGENT; utility templates at any time on Messenger."""
+    customer = recipient.customer
     kind, tag = as_text(fields.get("messaging_type")), as_text(fields.get("tag"))
     if kind is not None and kind not in MESSAGING_TYPES:
         raise bad("Param messaging_type must be one of {RESPONSE, UPDATE, MESSAGE_TAG, UTILITY}")
+    if recipient.windowless:
+        return
     if kind == "MESSAGE_TAG" and tag is None:
         raise bad("The parameter tag is required when messaging_type is MESSAGE_TAG")
-    if tag is not None and (tag != "HUMAN_AGENT" or tag in RETIRED_TAGS):
+    if tag in RETIRED_TAGS:
         raise bad("Invalid message tag. This tag is no longer supported; use utility templates")
+    if tag is not None and tag != "HUMAN_AGENT":
+        raise bad("Param tag must be one of {HUMAN_AGENT}")
     if kind == "UTILITY" and account.kind == "messenger":
-        return
+        return  # its template was checked with the message
     if world.window_age(customer) > (7 * DAY if tag == "HUMAN_AGENT" else DAY):
         subcode = 2018278 if account.kind == "messenger" else 2534022
         raise GraphError(10, "(#10) This message is sent outside of allowed window.", subcode=subcode)
+
+
+def check_utility(world: World, account: Account, fields: JsonObject, message: JsonObject) -> None:
+    """An approved utility template of the Page, filled as it is defined, and nothing else (facts, 2.4)."""
+    template, utility = message.get("template"), fields.get("messaging_type") == "UTILITY"
+    if template is None and not utility:
+        return
+    if account.kind != "messenger" or not utility or not isinstance(template, dict):
+        raise bad("A message[template] is sent with messaging_type UTILITY, on Messenger, and with nothing else")
+    if "text" in message or "attachment" in message:
+        raise bad("A utility message cannot carry text or attachment beside its template.")
+    name, language = as_text(template.get("name")) or "", as_text(as_object(template.get("language")).get("code")) or ""
+    found = find_template(account, name, language)
+    if found is not None and found.get("category") != "UTILITY":
+        raise bad(f"Message template {name} is not a utility template")
+    try:
+        check_filled(world, account, template)
+    except GraphError as error:
+        raise bad(error.details or error.message) from None
 
 
 def check_message(account: Account, message: JsonObject, *, with_file: bool) -> None:
@@ -53,10 +105,18 @@ def check_message(account: Account, message: JsonObject, *, with_file: bool) -> 
     if metadata is not None and len(str(metadata)) > 1000:
         raise too_long("message[metadata]", 1000)
     _check_quick_replies(message)
-    if len(attachments) > 1 and (account.kind != "instagram" or len(attachments) > 10):
-        raise bad("Too many attachments.")
+    if len(attachments) > 1:
+        _check_album(account, [as_object(attachment) for attachment in attachments])
     for attachment in attachments:
         _check_attachment(account, as_object(attachment), with_file=with_file)
+
+
+def _check_album(account: Account, attachments: list[JsonObject]) -> None:
+    """Instagram takes several pictures in one message (facts, 3.3)."""
+    if account.kind != "instagram" or len(attachments) > 10:
+        raise bad("Too many attachments.")
+    if any(attachment.get("type") != "image" for attachment in attachments):
+        raise bad("Several attachments of one message must all be images.")
 
 
 def _check_length(account: Account, text: str) -> None:
@@ -94,9 +154,11 @@ def _check_attachment(account: Account, attachment: JsonObject, *, with_file: bo
             raise bad("The parameter payload[id] is required")
         return
     if account.kind == "messenger" and kind == "sticker":
+        if not payload.get("sticker_id"):
+            raise bad("The parameter payload[sticker_id] is required")
         return
     if kind == "template":
-        _check_template(account, payload)
+        check_template(account, payload)
         return
     if kind not in MEDIA_ATTACHMENTS:
         raise bad("Param message[attachment][type] must be one of {AUDIO, FILE, IMAGE, TEMPLATE, VIDEO}")
@@ -105,45 +167,3 @@ def _check_attachment(account: Account, attachment: JsonObject, *, with_file: bo
         raise bad("An attachment needs exactly one of url, attachment_id and filedata.")
     if url is not None and not url.startswith(("http://", "https://")):
         raise bad("message[attachment][payload][url] should represent a valid URL")
-
-
-def _check_template(account: Account, payload: JsonObject) -> None:
-    match payload.get("template_type"):
-        case "button":
-            text = as_text(payload.get("text"))
-            if not text or len(text) > 640:
-                raise bad("The text of a button template must have between 1 and 640 characters.")
-            _check_buttons(account, payload, least=1)
-        case "generic":
-            elements = [as_object(element) for element in as_list(payload.get("elements"))]
-            if not 1 <= len(elements) <= 10:
-                raise bad("A generic template must have between 1 and 10 elements.")
-            for element in elements:
-                title = as_text(element.get("title"))
-                if not title or len(title) > 80 or len(as_text(element.get("subtitle")) or "") > 80:
-                    raise bad("An element needs a title; title and subtitle have at most 80 characters.")
-                _check_buttons(account, element, least=0)
-        case "media" | "product" | "receipt" | "coupon" | "image_grid" | "customer_feedback":
-            return
-        case kind:
-            raise bad(f"Unknown template_type {kind}")
-
-
-def _check_buttons(account: Account, holder: JsonObject, *, least: int) -> None:
-    buttons = [as_object(button) for button in as_list(holder.get("buttons"))]
-    if not least <= len(buttons) <= 3:
-        raise bad(f"A template must have between {least} and 3 buttons.")
-    allowed = {"web_url", "postback"}
-    if account.kind == "messenger":
-        allowed |= {"phone_number", "account_link", "account_unlink"}
-    for button in buttons:
-        if button.get("type") not in allowed:
-            raise bad(f"Param type of a button must be one of {{{', '.join(sorted(allowed))}}}")
-        title = as_text(button.get("title")) or ""
-        if len(title) > 20:
-            raise too_long("button[title]", 20)
-        payload = as_text(button.get("payload"))
-        if button["type"] == "postback" and (not title or not payload or len(payload) > 1000):
-            raise bad("A postback button needs a title and a payload of at most 1000 characters.")
-        if button["type"] == "web_url" and not as_text(button.get("url")):
-            raise bad("A web_url button needs a url.")

@@ -138,6 +138,8 @@ class SayWish(Wish):
     url: str | None = None
     mime_type: str | None = None
     filename: str | None = None
+    count: int = Field(default=1, ge=1, le=10)
+    """Files of this kind in one message (Messenger, Instagram)."""
     latitude: float = 52.52
     longitude: float = 13.405
     place_name: str | None = None

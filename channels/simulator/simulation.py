@@ -235,7 +235,11 @@ class Simulation:
             async with self._session.get(url) as answer:
                 if answer.status != 200:
                     return None
-                return await answer.content.read(limit), answer.content_type
+                body = bytearray()
+                # One read answers with what has come so far, which of a large file is its beginning.
+                while len(body) < limit and (chunk := await answer.content.read(limit - len(body))):
+                    body += chunk
+                return bytes(body), answer.content_type
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return None
 

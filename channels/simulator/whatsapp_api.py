@@ -1,4 +1,4 @@
-"""The Cloud API as the business calls it: messages, read marks, media, templates (facts, 1.3, 1.4).
+"""The Cloud API as the business calls it: messages and read marks (facts, 1.4).
 
 A 200 means accepted: closed windows, unreachable people and links that cannot be fetched come as a later ``failed``.
 """
@@ -6,39 +6,25 @@ A 200 means accepted: closed windows, unreachable people and links that cannot b
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 
 from channels.simulator import wire
 from channels.simulator.calls import Call, Reply
-from channels.simulator.graph_errors import GraphError, bad, invalid, missing, no_such_node
+from channels.simulator.graph_errors import GraphError, bad, invalid, missing
+from channels.simulator.meta_state import PAIR_BURST, PAIR_SECONDS
 from channels.simulator.simulation import Simulation
-from channels.simulator.whatsapp_checks import (
-    CAPTION_LIMIT,
-    CHECKS,
-    CORRELATION_LIMIT,
-    body_of,
-    find_template,
-    text_field,
-)
-from channels.simulator.wire import as_list, as_number, as_object, as_text
-from channels.simulator.world import DAY, Account, Customer, Media, Message
+from channels.simulator.template_sends import category_of, rendered
+from channels.simulator.whatsapp_checks import CORRELATION_LIMIT, check_kind
+from channels.simulator.whatsapp_fields import text_field
+from channels.simulator.whatsapp_media import MEDIA_LIMITS, acceptable, plain_type
+from channels.simulator.wire import as_list, as_object, as_text
+from channels.simulator.world import DAY, Account, Customer, Message
 from channels.types import JsonObject
 
-LINK_LIFE = 300
-_MEGABYTE = 1024 * 1024
-_MEDIA_LIMITS = {
-    "image": 5 * _MEGABYTE, "video": 16 * _MEGABYTE, "audio": 16 * _MEGABYTE, "document": 100 * _MEGABYTE,
-    "sticker": 500 * 1024,
-}  # fmt: skip
-_MEDIA_TYPES = {
-    "image": {"image/jpeg", "image/png"},
-    "video": {"video/mp4", "video/3gpp", "video/3gp"},
-    "audio": {"audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"},
-    "sticker": {"image/webp"},
-}
 _BSUID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 _PUNCTUATION = str.maketrans("", "", "+ ()-.")
+_UNKNOWN_TYPE = "application/octet-stream"
+"""Of a link that was trusted unseen."""
 
 
 class WhatsAppApi:
@@ -54,83 +40,90 @@ class WhatsAppApi:
             raise bad("The parameter messaging_product is required.")
         if "status" in fields:
             return self._mark_read(account, fields)
+        if account.meta.restricted:
+            raise GraphError(131031, "(#131031) Business account locked", details="The account has been locked.")
         customer, contact = self._recipient(account, fields)
         kind = as_text(fields.get("type")) or "text"
-        if kind in _MEDIA_LIMITS:
-            self._check_media(account, fields, kind)
-        elif kind in CHECKS:
-            CHECKS[kind](account, fields)
-        else:
-            raise bad(f"Param type must be one of {{{', '.join(sorted({*CHECKS, *_MEDIA_LIMITS})).upper()}}}.")
+        check_kind(self._world, account, fields, kind)
         correlation = text_field(
             fields, "biz_opaque_callback_data", "biz_opaque_callback_data", CORRELATION_LIMIT, required=False
         )
         reply_to = None
         if "context" in fields:
             reply_to = text_field(as_object(fields["context"]), "message_id", "context['message_id']", 1024)
+        self._check_pace(account, customer)
         if kind == "reaction":
             self._react(account, fields)
         message = Message(
             wire.whatsapp_message_id(customer.id), customer.id, False, kind, _visible_text(account, fields, kind),
             {kind: fields[kind]}, self._world.now(), correlation=correlation, reply_to=reply_to,
         )  # fmt: skip
-        message.error_code = self._later_failure(account, customer, fields, kind)
-        self._accept(account, customer, message, fields, kind)
         about: JsonObject = {"id": message.id}
+        reply = Reply({"messaging_product": "whatsapp", "contacts": [contact], "messages": [about]}, sent=True)
         if kind == "template":
             about["message_status"] = "accepted"
-        return Reply({"messaging_product": "whatsapp", "contacts": [contact], "messages": [about]}, sent=True)
+            if self._simulation.faults.strike("api", "hold", account.account_id):
+                about["message_status"] = "held_for_quality_assessment"
+                self._world.add_message(account, customer, message)
+                return reply
+        message.error_code = self._later_failure(account, customer, fields, kind)
+        self._accept(account, customer, message, fields, kind)
+        return reply
+
+    # --- To whom ------------------------------------------------------------------------------------------------------
 
     def _recipient(self, account: Account, fields: JsonObject) -> tuple[Customer, JsonObject]:
-        to, user = fields.get("to"), as_text(fields.get("recipient"))
-        if not to and not user:
+        """If both a phone and a BSUID are given, the phone wins (facts, 1.2)."""
+        if fields.get("to"):
+            return self._phone_recipient(account, fields)
+        user = as_text(fields.get("recipient"))
+        if not user:
             raise missing("to")
-        if to:
-            written = str(to)
-            digits = written.translate(_PUNCTUATION)
-            known = account.find_customer(written)
-            if fields.get("recipient_type") == "group":
-                if known is None:
-                    raise invalid("to is not a group of this number")
-                return known, {"input": written, "wa_id": written}
-            if not digits.isdecimal() or not 7 <= len(digits) <= 15:
-                raise invalid(f"to is not a valid WhatsApp number: {written[:40]}")
-            if digits == account.display_phone_number.translate(_PUNCTUATION):
-                raise GraphError(131021, "(#131021) Recipient cannot be sender", details="Sender and recipient are one")
-            customer = account.find_customer(digits) or self._world.add_customer(
-                account, Customer(digits, digits, phone=digits)
-            )
-            contact: JsonObject = {"input": written, "wa_id": customer.phone or digits}
-            if customer.bsuid:
-                contact["user_id"] = customer.bsuid
-            return customer, contact
-        assert user is not None
         if not _BSUID.fullmatch(user):
             raise invalid("recipient is not a business-scoped user id")
         found = account.find_customer(user)
-        if found is None:
+        if found is None or user in found.former:
             raise invalid("recipient does not belong to this business portfolio")
-        template = as_object(fields.get("template"))
-        if template and self._category(account, template) == "AUTHENTICATION":
+        if "template" in fields and category_of(account, fields) == "authentication":
             raise GraphError(131062, "(#131062) Business-scoped user id not supported", details="A phone is needed")
         return found, {"input": user, "user_id": user}
 
-    def _check_media(self, account: Account, fields: JsonObject, kind: str) -> None:
-        about = body_of(fields, kind)
-        media_id, link = as_text(about.get("id")), as_text(about.get("link"))
-        if bool(media_id) == bool(link):
-            raise bad(f"Param {kind} must have exactly one of id and link.")
-        if link is not None and not link.startswith(("http://", "https://")):
-            raise bad(f"Param {kind}['link'] is not a valid URI.")
-        if media_id is not None:
-            media = self._world.media.get(media_id)
-            if media is None or media.account_id != account.account_id:
-                raise bad(f"Param {kind}['id'] is not a valid whatsapp business account media attachment ID")
-        if kind in ("audio", "sticker") and "caption" in about:
-            raise bad(f"Unexpected key 'caption' on param '{kind}'.")
-        if kind != "document" and "filename" in about:
-            raise bad(f"Unexpected key 'filename' on param '{kind}'.")
-        text_field(about, "caption", f"{kind}['caption']", CAPTION_LIMIT, required=False)
+    def _phone_recipient(self, account: Account, fields: JsonObject) -> tuple[Customer, JsonObject]:
+        written = str(fields["to"])
+        if fields.get("recipient_type") == "group":
+            known = account.find_customer(written)
+            if known is None or not known.is_group:
+                raise invalid("to is not a group of this number")
+            return known, {"input": written, "wa_id": written}
+        digits = written.translate(_PUNCTUATION)
+        if not digits.isdecimal() or not 7 <= len(digits) <= 15:
+            raise invalid(f"to is not a valid WhatsApp number: {written[:40]}")
+        if digits == account.display_phone_number.translate(_PUNCTUATION):
+            raise GraphError(131021, "(#131021) Recipient cannot be sender", details="Sender and recipient are one")
+        customer = account.find_customer(digits) or self._world.add_customer(
+            account, Customer(digits, digits, phone=digits)
+        )
+        former = digits in customer.former  # nobody answers there any more, and nobody is named
+        contact: JsonObject = {"input": written, "wa_id": digits if former else customer.phone or digits}
+        if customer.bsuid and not former:
+            contact["user_id"] = customer.bsuid
+        return customer, contact
+
+    def _check_pace(self, account: Account, customer: Customer) -> None:
+        """A burst is lent from the time to come and has to be waited off (facts, 1.5)."""
+        if not account.meta.pair_rate:
+            return
+        now = self._world.now()
+        free = max(customer.next_free, now)
+        if free - now > (PAIR_BURST - 1) * PAIR_SECONDS:
+            raise GraphError(
+                131056, "(#131056) (Business Account, Consumer Account) pair rate limit hit",
+                details="Message failed to send because there were too many messages sent from this phone number to "
+                "the same phone number in a short period of time.",
+            )  # fmt: skip
+        customer.next_free = free + PAIR_SECONDS
+
+    # --- What becomes of it -------------------------------------------------------------------------------------------
 
     def _react(self, account: Account, fields: JsonObject) -> None:
         reaction = as_object(fields["reaction"])
@@ -146,37 +139,45 @@ class WhatsAppApi:
         fault = self._simulation.faults.strike("api", "fail_later", account.account_id)
         if fault is not None:
             return fault.code or 131000
-        if customer.blocked or not customer.reachable:
+        dialled = str(fields.get("to", "")).translate(_PUNCTUATION)
+        if customer.blocked or customer.shut_out or not customer.reachable or dialled in customer.former:
             return 131026
+        if customer.send_error is not None:
+            return customer.send_error
         if kind == "template":
-            marketing = self._category(account, as_object(fields["template"])) == "MARKETING"
+            marketing = category_of(account, fields) == "marketing"
             return 131050 if marketing and customer.marketing_stopped else None
         if self._world.window_age(customer) > DAY:
             return 131047
-        media_id = as_text(as_object(fields[kind]).get("id")) if kind in _MEDIA_TYPES else None
-        if media_id is not None and self._world.media[media_id].mime_type.split(";")[0] not in _MEDIA_TYPES[kind]:
-            return 131053
         return None
 
     def _accept(self, account: Account, customer: Customer, message: Message, fields: JsonObject, kind: str) -> None:
-        link = as_text(as_object(fields[kind]).get("link")) if kind in _MEDIA_LIMITS else None
-        if link is None or message.error_code is not None:
+        """Files are looked at after the answer; what cannot be had or taken fails later."""
+        files = _files(fields, kind)
+        if message.error_code is None:
+            for file_kind, about in files:
+                media = self._world.media.get(as_text(about.get("id")) or "")
+                if media is not None and not acceptable(file_kind, media.mime_type, media.data):
+                    message.error_code = 131053
+        links = [(file_kind, link) for file_kind, about in files if (link := as_text(about.get("link")))]
+        if not links or message.error_code is not None:
             self._simulation.accepted(account, customer, message)
             return
 
         async def fetched() -> None:
-            got = await self._simulation.fetch(link, _MEDIA_LIMITS[kind] + 1)
-            if got is None or len(got[0]) > _MEDIA_LIMITS[kind]:
-                message.error_code = 131053
+            for file_kind, link in links:
+                if not await self._deliverable(file_kind, link):
+                    message.error_code = 131053
             self._simulation.accepted(account, customer, message)
 
         self._simulation.background(asyncio.get_running_loop().create_task(fetched()))
 
-    @staticmethod
-    def _category(account: Account, template: JsonObject) -> str | None:
-        language = as_text(as_object(template.get("language")).get("code")) or ""
-        found = find_template(account, as_text(template.get("name")) or "", language)
-        return as_text(found.get("category")) if found else None
+    async def _deliverable(self, kind: str, link: str) -> bool:
+        got = await self._simulation.fetch(link, MEDIA_LIMITS[kind] + 1)
+        if got is None:
+            return False
+        data, mime_type = got
+        return (not data and plain_type(mime_type) == _UNKNOWN_TYPE) or acceptable(kind, mime_type, data)
 
     def _mark_read(self, account: Account, fields: JsonObject) -> Reply:
         if fields["status"] != "read":
@@ -194,69 +195,20 @@ class WhatsAppApi:
                 earlier.raise_status("read")
         return Reply({"success": True})
 
-    # --- Media --------------------------------------------------------------------------------------------------------
 
-    def upload(self, account: Account, call: Call) -> Reply:
-        if call.fields.get("messaging_product") != "whatsapp":
-            raise bad("The parameter messaging_product is required.")
-        file = call.files.get("file")
-        if file is None:
-            raise missing("file")
-        mime_type = as_text(call.fields.get("type")) or file.content_type
-        plain = mime_type.split(";")[0]
-        kind = next((kind for kind, types in _MEDIA_TYPES.items() if plain in types), "document")
-        if not file.data or len(file.data) > _MEDIA_LIMITS[kind]:
-            raise GraphError(131053, "(#131053) Media upload error", details="The file size is not allowed.")
-        media = self._world.add_media(account, kind, mime_type, file.filename, file.data)
-        return Reply({"id": media.id})
-
-    def media(self, account: Account, media: Media, call: Call) -> Reply:
-        if call.method == "DELETE":
-            self._world.drop_media(media.id)
-            return Reply({"success": True})
-        number = as_text(call.fields.get("phone_number_id"))
-        if media.account_id != account.account_id or number not in (None, account.account_id):
-            raise no_such_node(media.id, call.method)
-        expires = int(self._world.now()) + LINK_LIFE
-        return Reply({
-            "url": f"{self._simulation.base_url}/media-download/{media.id}/{expires}/{media.ticket}",
-            "mime_type": media.mime_type,
-            "sha256": hashlib.sha256(media.data).hexdigest(),
-            "file_size": len(media.data),
-            "id": media.id,
-            "messaging_product": "whatsapp",
-        })  # fmt: skip
-
-    # --- Nodes --------------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def number(account: Account) -> Reply:
-        return Reply({
-            "id": account.account_id,
-            "display_phone_number": account.display_phone_number,
-            "verified_name": account.name,
-            "quality_rating": "GREEN",
-            "messaging_limit_tier": "TIER_1K",
-            "throughput": {"level": "STANDARD"},
-            "code_verification_status": "VERIFIED",
-            "platform_type": "CLOUD_API",
-        })  # fmt: skip
-
-    def templates(self, account: Account, call: Call) -> Reply:
-        """Pages by an opaque cursor, as the edge does."""
-        limit = int(as_number(call.fields.get("limit")) or 25)
-        after = int(as_number(call.fields.get("after")) or 0)
-        chosen = [
-            template
-            for template in account.templates
-            if all(call.fields.get(key) in (None, template.get(key)) for key in ("name", "status", "language"))
-        ]
-        page = chosen[after : after + max(limit, 1)]
-        paging: JsonObject = {"cursors": {"before": str(after), "after": str(after + len(page))}}
-        if after + len(page) < len(chosen):
-            base = f"{self._simulation.base_url}/graph/v26.0/{account.waba_id}/message_templates"
-            paging["next"] = f"{base}?limit={limit}&after={after + len(page)}"
-        return Reply({"data": [*page], "paging": paging})
+def _files(fields: JsonObject, kind: str) -> list[tuple[str, JsonObject]]:
+    """Every file of the message: its kind, and how it is named."""
+    about = as_object(fields[kind])
+    if kind in MEDIA_LIMITS:
+        return [(kind, about)]
+    holders: list[JsonObject] = []
+    if kind == "interactive":
+        holders = [as_object(about.get("header"))]
+    elif kind == "template":
+        for component in map(as_object, as_list(about.get("components"))):
+            holders += [as_object(parameter) for parameter in as_list(component.get("parameters"))]
+    named = [(as_text(holder.get("type")) or "", holder) for holder in holders]
+    return [(shape, as_object(holder.get(shape))) for shape, holder in named if shape in MEDIA_LIMITS]
 
 
 def _visible_text(account: Account, fields: JsonObject, kind: str) -> str | None:
@@ -269,23 +221,6 @@ def _visible_text(account: Account, fields: JsonObject, kind: str) -> str | None
         case "reaction":
             return as_text(about.get("emoji"))
         case "template":
-            return _rendered(account, about)
+            return rendered(account, about)
         case _:
             return as_text(about.get("caption"))
-
-
-def _rendered(account: Account, wanted: JsonObject) -> str:
-    name = as_text(wanted.get("name")) or ""
-    template = find_template(account, name, as_text(as_object(wanted.get("language")).get("code")) or "") or {}
-    lines = []
-    for part in map(as_object, as_list(template.get("components"))):
-        line, kind = as_text(part.get("text")), (as_text(part.get("type")) or "").lower()
-        if line is None:
-            continue
-        for given in map(as_object, as_list(wanted.get("components"))):
-            if as_text(given.get("type")) == kind:
-                for index, parameter in enumerate(map(as_object, as_list(given.get("parameters"))), 1):
-                    variable = as_text(parameter.get("parameter_name")) or str(index)
-                    line = line.replace("{{" + variable + "}}", as_text(parameter.get("text")) or "…")
-        lines.append(line)
-    return "\n".join(lines)
