@@ -211,19 +211,25 @@ class Outbox:
             self._connections[key[0]] += 1
             task = asyncio.get_running_loop().create_task(self._work(key))
             self._working.add(task)
-            task.add_done_callback(partial(self._worked, key))
+            task.add_done_callback(self._worked)
 
-    def _worked(self, key: LaneKey, task: asyncio.Task[None]) -> None:
+    def _worked(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
-        self._posting.discard(key)
-        self._connections[key[0]] -= 1
-        if held := self._held.get(key[0]):
-            self._ready.append(held.popleft())
         if not task.cancelled():
             task.result()
             self._staff()
 
     async def _work(self, key: LaneKey) -> None:
+        try:
+            await self._post_lane(key)
+        finally:
+            # Before anything else can run, or a flush that resumes the lane would find it busy and let it lie.
+            self._posting.discard(key)
+            self._connections[key[0]] -= 1
+            if held := self._held.get(key[0]):
+                self._ready.append(held.popleft())
+
+    async def _post_lane(self, key: LaneKey) -> None:
         lane = self._lanes[key]
         for _ in range(TURN):
             post = lane[0]
