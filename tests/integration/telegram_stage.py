@@ -18,10 +18,10 @@ from channels.simulator.server import SimulatorServer
 
 BOT = "4242"
 TOKEN = f"{BOT}:AAAA-simulated-token"
-ANN = {"id": "42", "name": "Ann Lee"}
-GROUP = {"id": "-500", "title": "Team"}
-SUPERGROUP = {"id": "-1001234", "title": "Support"}
 Json = dict[str, Any]
+ANN: Json = {"id": "42", "name": "Ann Lee"}
+GROUP: Json = {"id": "-500", "title": "Team"}
+SUPERGROUP: Json = {"id": "-1001234", "title": "Support"}
 
 
 @dataclass

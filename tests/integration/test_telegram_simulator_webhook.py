@@ -224,7 +224,8 @@ async def waits(
 
 
 async def test_back_off_and_retry_after(stage: Stage) -> None:
-    refused, told = (500, {}), (500, {"Retry-After": "33"})
+    refused: tuple[int, dict[str, str]] = (500, {})
+    told = (500, {"Retry-After": "33"})
     _, found = await waits(stage.hook, [refused] * 4, [0.0])
     assert found == [2.0, 4.0, 8.0]  # the first repetition comes at once
     _, found = await waits(stage.hook, [refused, told, refused, (429, {"Retry-After": "99999"})], [0.0])
