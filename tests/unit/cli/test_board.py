@@ -20,8 +20,8 @@ MESSAGE = UUID(int=40)
 def contact(**fields: Any) -> dict[str, Any]:
     return {
         "id": str(CONTACT), "name": "Ann", "first_name": None, "last_name": None, "email": None, "phone": None,
-        "language": None, "avatar_url": None, "custom": {}, "version": 1, "blocked": False, "merged_into": None,
-        "created_at": AT, "updated_at": None, **fields,
+        "language": None, "time_zone": None, "avatar_url": None, "custom": {}, "version": 1, "blocked": False,
+        "merged_into": None, "created_at": AT, "updated_at": None, **fields,
     }  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def conversation(**fields: Any) -> dict[str, Any]:
         "id": str(THREAD), "channel_id": str(CHANNEL), "contact_id": str(CONTACT), "status": "open",
         "assignee_id": None, "priority": 0, "last_number": 1, "inbound_count": 1, "last_message_at": AT,
         "last_message_preview": "Hi", "last_message_direction": "in", "window_expires_at": None, "version": 1,
-        "responder_epoch": 1,
+        "responder_epoch": 1, "automated": False,
         "created_at": AT, "updated_at": None, **fields,
     }  # fmt: skip
 
@@ -41,7 +41,7 @@ def message(**fields: Any) -> dict[str, Any]:
         "author": {"kind": "contact"}, "parts": [{"type": "text", "text": "Hi"}], "status": None, "status_at": None,
         "fault": None, "reply_to_id": None, "forwarded": False, "referral": None, "album": None, "reactions": [],
         "client_token": None, "versions": 1, "occurred_at": AT, "created_at": AT, "edited_at": None,
-        "unsent_at": None, **fields,
+        "unsent_at": None, "origin": None, **fields,
     }  # fmt: skip
 
 
