@@ -27,9 +27,10 @@ def check_words(text: str, limit: TextLimit, name: str, *, part: int, channel: s
 
 
 def check_media(media: OutboundMedia, capabilities: Capabilities, *, part: int, channel: str) -> MediaRule:
-    """The rule of its kind, after a look at source, type, size and caption. Raises ``ContentRefused``.
+    """The rule of its kind, after a look at source, type and size. Raises ``ContentRefused``.
 
-    What is not known (the size of a linked file) is not refused here: the provider has the last word.
+    What is not known (the size of a linked file) is not refused here: the provider has the last word. Captions are the
+    adapter's: some channels format them, and where a kind carries none (``rule.caption`` None) they follow as a text.
     """
     words, where = MEDIA_WORDS[media.kind], f"media.{media.kind}"
     rule = capabilities.media.get(media.kind)
@@ -59,6 +60,13 @@ def check_media(media: OutboundMedia, capabilities: Capabilities, *, part: int, 
 def check_location(place: OutboundLocation, *, part: int) -> None:
     if not (-90 <= place.latitude <= 90 and -180 <= place.longitude <= 180):
         raise ContentRefused("invalid", "There is no such place on Earth.", limit="location", part=part)
+
+
+def check_link(url: str, name: str, *, part: int) -> str:
+    """``url`` where it is one that a provider or a person can open. Raises ``ContentRefused``."""
+    if not _is_link(url):
+        raise ContentRefused("invalid", f"“{plain(url)[:40]}” is no usable link.", limit=name, part=part)
+    return url
 
 
 def bare_type(media: OutboundMedia) -> str:

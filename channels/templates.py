@@ -50,6 +50,8 @@ class Template:
     quality: str | None = None
     reason: str | None = None
     """Why it was rejected or paused."""
+    unfillable: str | None = None
+    """What in it cannot be filled here (a carousel, products): such a template is listed and never sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def preview(template: Template, values: TemplateValues) -> TemplatePreview:
 
     Raises ``ContentRefused`` (``template_variables``) that names the gap; ``limit`` says where: ``template.body``, …
     """
+    if template.unfillable is not None:
+        raise _refused("template", f"has a part that cannot be filled here: {template.unfillable}")
     header = template.header
     wants_file = header is not None and header.kind in ("image", "video", "document")
     wants_place = header is not None and header.kind == "location"
@@ -97,7 +101,7 @@ def preview(template: Template, values: TemplateValues) -> TemplatePreview:
         raise _refused("template.buttons", f"has no button {unknown[0]}")
     return TemplatePreview(
         _filled(template.body, values.body, "body"),
-        _filled(header.text, values.header, "header") if header is not None and header.text is not None else None,
+        _filled(header.text if header is not None else None, values.header, "header") or None,
         template.footer,
         tuple(buttons),
     )
@@ -107,7 +111,7 @@ def _takes_value(button: TemplateButton) -> bool:
     return button.kind in ("quick_reply", "copy_code", "flow") or (button.kind == "url" and bool(gaps(button.url)))
 
 
-def _filled(text: str, values: Mapping[str, str], where: str) -> str:
+def _filled(text: str | None, values: Mapping[str, str], where: str) -> str:
     wanted = gaps(text)
     for name in wanted:
         if not values.get(name, "").strip():
@@ -115,7 +119,7 @@ def _filled(text: str, values: Mapping[str, str], where: str) -> str:
     for name in values:
         if name not in wanted:
             raise _refused(f"template.{where}", f"has no {{{{{name}}}}} in its {where}")
-    return GAP.sub(lambda gap: values[gap[1]], text)
+    return GAP.sub(lambda gap: values[gap[1]], text or "")
 
 
 def _refused(limit: str, reason: str) -> ContentRefused:

@@ -14,7 +14,7 @@ from channels.adapter import Http, HttpAnswer, Upload
 from channels.errors import FetchError, SendError
 from channels.meta.faults import OUTCOME_UNKNOWN, TEMPORARY, FaultTable, classify, explained
 from channels.types import Account, Fault, JsonObject, JsonValue
-from channels.wire import Undecodable, as_integer, as_list, as_number, as_object, as_text, decode
+from channels.wire import Undecodable, as_integer, as_list, as_number, as_object, as_text, decode, objects
 
 GRAPH_HOST: Final = "https://graph.facebook.com"
 API_VERSION: Final = "v26.0"
@@ -23,6 +23,7 @@ API_VERSION: Final = "v26.0"
 _EXPLAINED: Final = frozenset({"parameter_invalid", "template_invalid", "media_refused", "unknown_error", "policy"})
 """Codes whose cause is only in Meta's own words."""
 _LONGEST_WAIT: Final = 86_400.0
+_MOST_PAGES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ def fault_of_answer(answer: HttpAnswer, table: FaultTable, *, repeatable: bool, 
     else:
         fault = classify(None, None, answer.status, {})
     wait = retry_after(answer.headers) if fault.retryable or fault.pauses else None
-    return replace(fault, retry_after=wait) if wait is not None else fault
+    # Where the product's table names a wait it is the least: the header may tell of another limit.
+    return replace(fault, retry_after=max(wait, fault.retry_after or 0.0)) if wait is not None else fault
 
 
 def _body(answer: HttpAnswer) -> JsonObject | None:
@@ -146,6 +148,27 @@ class GraphApi:
             # No cause: what led here may hold the request, and with it the token.
             raise error(fault_of_answer(answer, self.faults, repeatable=repeatable, secrets=(account.token,)))
         return body
+
+    async def pages(
+        self, http: Http, account: Account, path: str, *, query: Mapping[str, str], host: str | None = None
+    ) -> list[JsonObject]:
+        """All objects of a paged listing, as far as reason goes. Raises ``FetchError``; a part is never taken for all.
+
+        Only the cursor of a page is followed, never its link: a link could lead the token elsewhere.
+        """
+        found: list[JsonObject] = []
+        asked = dict(query)
+        for _page in range(_MOST_PAGES):
+            answer = await self.call(
+                http, account, "GET", path, query=asked, host=host, repeatable=True, error=FetchError
+            )
+            found += objects(answer.get("data"))
+            paging = as_object(answer.get("paging"))
+            after = as_text(as_object(paging.get("cursors")).get("after"))
+            if "next" not in paging or after is None or after == asked.get("after"):
+                return found
+            asked["after"] = after
+        raise FetchError(Fault("temporary", f"Meta's list goes on beyond {_MOST_PAGES} pages."))
 
     async def upload(
         self,
