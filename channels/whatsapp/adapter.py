@@ -1,4 +1,4 @@
-"""The calls of one WhatsApp business phone number: send, mark as read, typing, files, credential check.
+"""The calls of one WhatsApp business phone number: send, mark as read, typing, files, templates, blocking.
 
 An envelope goes to the phone number where one is known and to the business-scoped id otherwise; our correlation value
 rides along and comes back in every status (channel facts, sections 1.2 to 1.4).
@@ -6,27 +6,34 @@ rides along and comes back in every status (channel facts, sections 1.2 to 1.4).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, Literal
 from urllib.parse import quote
 
+from channels.abilities import Endpoint, Finding
 from channels.adapter import AccountFacts, Http, HttpStream, OutboundFile, Upload
 from channels.content import MediaRef
 from channels.errors import FetchError, SendError
 from channels.meta.files import open_file
 from channels.meta.graph import GraphApi
-from channels.outbound import Accepted, Envelope, OutboundPart, Piece
+from channels.outbound import Accepted, Envelope, OutboundPart, OutboundTemplate, Piece, TemplateValues
+from channels.templates import Template
 from channels.types import Account, Address, Fault, JsonObject, JsonValue, Person
+from channels.whatsapp import connection
 from channels.whatsapp.capabilities import CAPABILITIES, MEGABYTE
-from channels.whatsapp.errors import FAULTS
+from channels.whatsapp.connection import waba_of
+from channels.whatsapp.definitions import FIELDS, definition
+from channels.whatsapp.errors import FAULTS, fault_of_webhook
+from channels.whatsapp.fill import fill, slots
 from channels.whatsapp.people import GROUP, PHONE, USER, address_of
 from channels.whatsapp.render import plan
 from channels.wire import SHORT, as_id, as_object, as_text, objects
 
 _LARGEST_FILE: Final = 100 * MEGABYTE
-_CHECKED_FIELDS: Final = "id,display_phone_number,verified_name,quality_rating,name_status,platform_type,throughput"
-_FIELDS_AS_OPTIONS: Final = ("display_phone_number", "quality_rating", "name_status", "platform_type")
 
 
 class WhatsAppAdapter:
@@ -34,8 +41,9 @@ class WhatsAppAdapter:
     provider = "meta"
     capabilities = CAPABILITIES
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._graph = GraphApi(FAULTS)
+        self._now = now
 
     def plan(self, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
         return plan(parts)
@@ -43,26 +51,27 @@ class WhatsAppAdapter:
     async def send(self, http: Http, account: Account, envelope: Envelope, files: Sequence[OutboundFile]) -> Accepted:
         message = _message(envelope)
         if envelope.piece.media_ids:
-            await self._attach(http, account, message, next(iter(files), None))
+            await self._attach(http, account, message, files)
         answer = await self._graph.call(http, account, "POST", f"{account.account_id}/messages", json=message)
         return _accepted(answer)
 
-    async def _attach(self, http: Http, account: Account, message: JsonObject, file: OutboundFile | None) -> None:
-        """Upload ``file`` and put its id into ``message``. Nothing has been sent should this fail."""
-        if file is None:
-            raise SendError(Fault("parameter_invalid", "The file of this message is missing.", ours=True))
-        answer = await self._graph.upload(
-            http,
-            account,
-            f"{account.account_id}/media",
-            form={"messaging_product": "whatsapp", "type": file.mime_type},
-            files=[Upload("file", file.filename, file.mime_type, file.data)],
-        )
-        media_id = as_id(answer.get("id"))
-        if media_id is None:
-            raise SendError(Fault("temporary", "WhatsApp took the file without naming it.", retryable=True))
-        kind = str(message["type"])
-        message[kind] = {**as_object(message.get(kind)), "id": media_id}
+    async def _attach(self, http: Http, account: Account, message: JsonObject, files: Sequence[OutboundFile]) -> None:
+        """Upload ``files`` and put their ids into ``message``. Nothing has been sent should this fail."""
+        places = slots(message)
+        if not files or len(places) != len(files):
+            raise SendError(Fault("parameter_invalid", "A file of this message is missing.", ours=True))
+        for place, file in zip(places, files, strict=True):
+            answer = await self._graph.upload(
+                http,
+                account,
+                f"{account.account_id}/media",
+                form={"messaging_product": "whatsapp", "type": file.mime_type},
+                files=[Upload("file", file.filename, file.mime_type, file.data)],
+            )
+            media_id = as_id(answer.get("id"))
+            if media_id is None:
+                raise SendError(Fault("temporary", "WhatsApp took the file without naming it.", retryable=True))
+            place["id"] = media_id
 
     async def mark_read(self, http: Http, account: Account, peer: Sequence[Address], external_id: str) -> None:
         await self._receipt(http, account, {"message_id": external_id})
@@ -105,28 +114,52 @@ class WhatsAppAdapter:
         return None
 
     async def check(self, http: Http, account: Account) -> AccountFacts:
-        answer = await self._graph.call(
-            http,
-            account,
-            "GET",
-            account.account_id,
-            query={"fields": _CHECKED_FIELDS},
-            repeatable=True,
-            error=FetchError,
-        )
-        options = {name: text for name in _FIELDS_AS_OPTIONS if (text := as_text(answer.get(name), SHORT))}
-        throughput = as_text(as_object(answer.get("throughput")).get("level"), SHORT)
-        if throughput:
-            options["throughput"] = throughput
-        name = as_text(answer.get("verified_name"), SHORT) or options.get("display_phone_number", "")
-        return AccountFacts(as_id(answer.get("id")) or account.account_id, name, options)
+        return await connection.check(self._graph, http, account)
+
+    # --- Connects -----------------------------------------------------------------------------------------------------
+
+    async def subscribe(self, http: Http, account: Account, endpoint: Endpoint) -> list[Finding]:
+        return await connection.subscribe(self._graph, http, account, endpoint)
+
+    async def inspect(self, http: Http, account: Account, endpoint: Endpoint | None) -> list[Finding]:
+        return await connection.inspect(self._graph, http, account, endpoint, self._now())
+
+    # --- HasTemplates -------------------------------------------------------------------------------------------------
+
+    async def templates(self, http: Http, account: Account) -> list[Template]:
+        path, query = f"{waba_of(account)}/message_templates", {"fields": FIELDS, "limit": "100"}
+        listed = await self._graph.pages(http, account, path, query=query)
+        return [template for template in map(definition, listed) if template is not None]
+
+    def fill(self, template: Template, values: TemplateValues) -> OutboundTemplate:
+        return fill(template, values)
+
+    # --- Moderates ----------------------------------------------------------------------------------------------------
+
+    async def block(self, http: Http, account: Account, peer: Sequence[Address]) -> None:
+        await self._moderate(http, account, peer, "POST")
+
+    async def unblock(self, http: Http, account: Account, peer: Sequence[Address]) -> None:
+        await self._moderate(http, account, peer, "DELETE")
+
+    async def _moderate(
+        self, http: Http, account: Account, peer: Sequence[Address], method: Literal["POST", "DELETE"]
+    ) -> None:
+        body: JsonObject = {"messaging_product": "whatsapp", "block_users": [_blocked(peer)]}
+        path = f"{account.account_id}/block_users"
+        answer = await self._graph.call(http, account, method, path, json=body, repeatable=True)
+        for failed in objects(as_object(answer.get("block_users")).get("failed_users")):
+            # The reason is one of blocking, not of sending: it must neither close a window nor end a contact.
+            fault = fault_of_webhook(failed.get("errors"))
+            raise SendError(replace(fault, closes_window=False, ends_contact=None))
 
 
 def _message(envelope: Envelope) -> JsonObject:
     message: JsonObject = {
         "messaging_product": "whatsapp",
         **_recipient(envelope.recipient),
-        **envelope.piece.payload,
+        # A copy, since ids of uploads go into it: the piece is stored and may be sent again.
+        **deepcopy(envelope.piece.payload),
         "biz_opaque_callback_data": envelope.correlation,
     }
     if envelope.reply_to is not None and message.get("type") != "reaction":  # a reaction is refused with a context
@@ -135,18 +168,34 @@ def _message(envelope: Envelope) -> JsonObject:
 
 
 def _recipient(addresses: Sequence[Address]) -> dict[str, JsonValue]:
-    by_kind: dict[str, str] = {}
-    for address in addresses:
-        by_kind.setdefault(address.kind, address.value)
-    if GROUP in by_kind:
-        return {"recipient_type": "group", "to": by_kind[GROUP]}
-    if PHONE in by_kind:
+    newest = _newest(addresses)
+    if GROUP in newest:
+        return {"recipient_type": "group", "to": newest[GROUP]}
+    if PHONE in newest:
         # Without the plus a number may be read as one of the business's own country.
-        return {"recipient_type": "individual", "to": f"+{by_kind[PHONE]}"}
-    if USER in by_kind:
-        return {"recipient_type": "individual", "recipient": by_kind[USER]}
-    reason = "The person is known by neither a phone number nor an id that WhatsApp delivers to."
-    raise SendError(Fault("recipient_unavailable", reason))
+        return {"recipient_type": "individual", "to": f"+{newest[PHONE]}"}
+    if USER in newest:
+        return {"recipient_type": "individual", "recipient": newest[USER]}
+    raise SendError(_NOBODY)
+
+
+def _blocked(addresses: Sequence[Address]) -> JsonObject:
+    newest = _newest(addresses)
+    if PHONE in newest:
+        return {"user": f"+{newest[PHONE]}"}
+    if USER in newest:
+        return {"user_id": newest[USER]}
+    raise SendError(_NOBODY)
+
+
+def _newest(addresses: Sequence[Address]) -> dict[str, str]:
+    """By kind. Addresses come oldest first: after a change of number or id the later one is in use."""
+    return {address.kind: address.value for address in addresses}
+
+
+_NOBODY: Final = Fault(
+    "recipient_unavailable", "The person is known by neither a phone number nor an id that WhatsApp delivers to."
+)
 
 
 def _accepted(answer: JsonObject) -> Accepted:

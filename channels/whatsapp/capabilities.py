@@ -6,6 +6,8 @@ from typing import Final
 
 from channels.capabilities import Capabilities, ChoiceRule, MediaRule, RateRule, Receipts, TextLimit, WindowRule
 
+CHANNEL: Final = "WhatsApp"
+"""What people call it, for refusals."""
 MEGABYTE: Final = 1024 * 1024
 
 CAPTION: Final = TextLimit(1024)
@@ -13,6 +15,11 @@ HEADER: Final = TextLimit(60)
 FOOTER: Final = TextLimit(60)
 LIST_LABEL: Final = TextLimit(20)
 SECTION_TITLE: Final = TextLimit(24)
+TEMPLATE_HEADER: Final = TextLimit(60)
+TEMPLATE_BODY: Final = TextLimit(1024)
+TEMPLATE_LINK: Final = TextLimit(2000)
+TEMPLATE_CODE: Final = TextLimit(15)
+TEMPLATE_PAYLOAD: Final = TextLimit(256)
 
 _BUTTONS: Final = ChoiceRule(maximum=3, title=TextLimit(20), text=TextLimit(1024), payload=TextLimit(256), links=True)
 
@@ -53,6 +60,7 @@ CAPABILITIES: Final = Capabilities(
     typing_seconds=25,
     typing_marks_read=True,
     mark_read=True,
+    blocks_people=True,
     templates=True,
     starts_conversations=True,
 )

@@ -6,10 +6,10 @@ from typing import Final
 
 from channels.capabilities import ChoiceRule, TextLimit
 from channels.errors import ContentRefused
+from channels.limits import check_link, check_words
 from channels.outbound import Choice, ChoiceSection, OutboundChoices
 from channels.types import JsonObject, JsonValue
-from channels.whatsapp.capabilities import CAPABILITIES, FOOTER, HEADER, LIST_LABEL, SECTION_TITLE
-from channels.whatsapp.limits import checked
+from channels.whatsapp.capabilities import CAPABILITIES, CHANNEL, FOOTER, HEADER, LIST_LABEL, SECTION_TITLE
 
 _REPLY_STYLES: Final = frozenset(("buttons", "quick_replies"))
 
@@ -22,12 +22,12 @@ def render_choices(part: OutboundChoices, index: int) -> JsonObject:
     _check_number(choices, rule, where, index)
     interactive: JsonObject = {}
     if part.header:
-        interactive["header"] = {"type": "text", "text": checked(part.header, HEADER, f"{where}.header.maximum", index)}
+        interactive["header"] = {"type": "text", "text": _words(part.header, HEADER, f"{where}.header.maximum", index)}
     if not part.text.strip():
         raise ContentRefused("empty", "Choices need a text.", limit=f"{where}.text.minimum", allowed=1, part=index)
-    interactive["body"] = {"text": checked(part.text, rule.text, f"{where}.text.maximum", index)}
+    interactive["body"] = {"text": _words(part.text, rule.text, f"{where}.text.maximum", index)}
     if part.footer:
-        interactive["footer"] = {"text": checked(part.footer, FOOTER, f"{where}.footer.maximum", index)}
+        interactive["footer"] = {"text": _words(part.footer, FOOTER, f"{where}.footer.maximum", index)}
     if part.style in _REPLY_STYLES:
         kind, action = _link(choices, rule, where, index) or _buttons(choices, rule, where, index)
     else:
@@ -62,7 +62,8 @@ def _link(choices: list[Choice], rule: ChoiceRule, where: str, index: int) -> tu
             part=index,
         )
     title = _title(linked[0], rule.title, where, index)
-    return "cta_url", {"name": "cta_url", "parameters": {"display_text": title, "url": linked[0].url}}
+    url = check_link(linked[0].url or "", f"{where}.url", part=index)
+    return "cta_url", {"name": "cta_url", "parameters": {"display_text": title, "url": url}}
 
 
 def _buttons(choices: list[Choice], rule: ChoiceRule, where: str, index: int) -> tuple[str, JsonObject]:
@@ -87,7 +88,7 @@ def _list(part: OutboundChoices, rule: ChoiceRule, where: str, index: int) -> tu
         raise ContentRefused(
             "invalid", "A list needs a label for the button that opens it.", limit=f"{where}.label", part=index
         )
-    label = checked(part.label, LIST_LABEL, f"{where}.label.maximum", index)
+    label = _words(part.label, LIST_LABEL, f"{where}.label.maximum", index)
     identified = iter(_identified([choice for section in sections for choice in section.choices], rule, where, index))
     rendered: list[JsonValue] = []
     for section in sections:
@@ -101,7 +102,7 @@ def _list(part: OutboundChoices, rule: ChoiceRule, where: str, index: int) -> tu
 
 def _section_title(section: ChoiceSection, sections: int, where: str, index: int) -> JsonObject:
     if section.title:
-        return {"title": checked(section.title, SECTION_TITLE, f"{where}.section.title.maximum", index)}
+        return {"title": _words(section.title, SECTION_TITLE, f"{where}.section.title.maximum", index)}
     if sections > 1:
         raise ContentRefused(
             "invalid", "Every section needs a title when there are several.", limit=f"{where}.section", part=index
@@ -116,22 +117,26 @@ def _row(choice: Choice, identifier: str, rule: ChoiceRule, where: str, index: i
         )
     row: JsonObject = {"id": identifier, "title": _title(choice, rule.title, where, index)}
     if choice.description and rule.description:
-        row["description"] = checked(choice.description, rule.description, f"{where}.description.maximum", index)
+        row["description"] = _words(choice.description, rule.description, f"{where}.description.maximum", index)
     return row
 
 
 def _title(choice: Choice, limit: TextLimit, where: str, index: int) -> str:
     if not choice.title.strip():
         raise ContentRefused("empty", "A choice needs a title.", limit=f"{where}.title.minimum", allowed=1, part=index)
-    return checked(choice.title, limit, f"{where}.title.maximum", index)
+    return _words(choice.title, limit, f"{where}.title.maximum", index)
 
 
 def _identified(choices: list[Choice], rule: ChoiceRule, where: str, index: int) -> list[tuple[Choice, str]]:
     """Each choice with the id that a tap gives back: its payload, else its title. WhatsApp refuses equal ones."""
     found = [
-        (choice, checked(choice.payload or choice.title, rule.payload, f"{where}.payload.maximum", index))
+        (choice, _words(choice.payload or choice.title, rule.payload, f"{where}.payload.maximum", index))
         for choice in choices
     ]
     if len({identifier for _, identifier in found}) < len(found):
         raise ContentRefused("invalid", "Two choices have the same payload.", limit=f"{where}.payload", part=index)
     return found
+
+
+def _words(text: str, limit: TextLimit, name: str, index: int) -> str:
+    return check_words(text, limit, name, part=index, channel=CHANNEL)

@@ -34,7 +34,12 @@ FAULTS: Final[FaultTable] = {
     131005: PERMISSION_MISSING,
     # Rates.
     130429: replace(THROTTLED, reason="The number sends more messages a second than WhatsApp allows it."),
-    131048: replace(THROTTLED, reason="WhatsApp limits the number because people blocked or reported its messages."),
+    # A judgement about what was sent: sending it again would only confirm it.
+    131048: replace(
+        THROTTLED,
+        reason="WhatsApp limits the number because people blocked or reported its messages.",
+        retryable=False,
+    ),
     131056: Fault(
         "rate_limited",
         "Too many messages went to this person in a short time.",
@@ -79,9 +84,26 @@ FAULTS: Final[FaultTable] = {
     # The account.
     130497: Fault("policy", "WhatsApp does not let this account write to people in that country."),
     131031: Fault("policy", "WhatsApp has locked the account.", pauses="channel"),
-    131037: Fault("billing", "The display name of the number has to be approved first."),
-    131042: Fault("billing", "WhatsApp does not deliver because of a problem with the payment method."),
+    131037: Fault("billing", "The display name of the number has to be approved by Meta first."),
+    131042: Fault(
+        "billing",
+        "WhatsApp does not deliver because of a problem with the payment: see in Meta's billing settings whether the "
+        "account has a valid payment method.",
+    ),
     131045: Fault("billing", "The number is not registered properly with WhatsApp.", pauses="channel"),
+    2200: Fault(
+        "parameter_invalid",
+        "Meta could not verify our webhook address: it has to answer from the internet, over HTTPS, with a certificate "
+        "that is publicly trusted.",
+    ),
+    # Blocking people.
+    139100: Fault(
+        "recipient_unavailable",
+        "WhatsApp did not change the block of this person; only who wrote within the last 24 hours can be blocked.",
+    ),
+    139101: Fault("policy", "The block list of the number is full; unblock somebody first."),
+    139102: Fault("temporary", "WhatsApp is still changing the block list of the number.", retryable=True),
+    139103: TEMPORARY,
     # The content.
     131052: Fault("media_refused", "WhatsApp could not download the file that the person sent."),
     131053: Fault("media_refused", "WhatsApp could not take or fetch the file.", retryable=True),

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from channels.inbound import IdentityChanged, Inbound
 from channels.types import Address, JsonObject, JsonValue, Person
-from channels.whatsapp.people import USER, address_of, person_of
+from channels.whatsapp.people import PHONE, USER, address_of, person_of
 from channels.whatsapp.scope import Scope
 from channels.wire import as_object
 
@@ -36,7 +37,19 @@ def of_system_message(scope: Scope, message: JsonObject, peer: Person) -> Identi
         new, old = _of_new_id(content, peer.addresses, new)
     else:
         return None
-    return IdentityChanged(scope.account_id, old, new, scope.time_of(message)) if old and new else None
+    if not old or not new:
+        return None
+    number = (
+        next((address.value for address in new if address.kind == PHONE), None) if kind in _NUMBER_CHANGES else None
+    )
+    return IdentityChanged(scope.account_id, old, new, scope.time_of(message), f"+{number}" if number else None)
+
+
+def now_known_as(peer: Person, change: IdentityChanged) -> Person:
+    """``peer`` as the change leaves them: the notice of it must not bring the old number back."""
+    if change.phone is None:
+        return peer
+    return replace(peer, addresses=tuple(dict.fromkeys((*change.new, *peer.addresses))), phone=change.phone)
 
 
 def update(scope: Scope, item: JsonObject) -> list[Inbound]:

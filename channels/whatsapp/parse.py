@@ -7,7 +7,6 @@ kinds of things; whatever has no reader becomes an ``UnsupportedEvent``. Channel
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -25,42 +24,17 @@ from channels.inbound import (
 from channels.meta.envelope import collect, entries, misshapen
 from channels.types import JsonObject, Person
 from channels.whatsapp.content import parts_of, referral_of, trouble_of
-from channels.whatsapp.identity import of_system_message, system_person, update
+from channels.whatsapp.identity import now_known_as, of_system_message, system_person, update
 from channels.whatsapp.people import Contacts, group_of, person_of
 from channels.whatsapp.receipts import preference, status
 from channels.whatsapp.scope import Scope
-from channels.wire import SHORT, UNKNOWN_TIME, as_id, as_list, as_object, as_text, as_time, kept, objects
+from channels.whatsapp.standing import FIELDS, of_field
+from channels.wire import SHORT, as_id, as_integer, as_list, as_object, as_text, as_time, kept, objects
 
 OBJECT: Final = "whatsapp_business_account"
 
 _ABOUT_THE_VALUE: Final = frozenset(("messaging_product", "metadata", "contacts"))
 """Keys of a value that describe its other keys."""
-
-NOTICES: Final = frozenset(
-    (
-        "account_alerts",
-        "account_review_update",
-        "account_settings_update",
-        "account_update",
-        "business_capability_update",
-        "business_status_update",
-        "business_username_updates",
-        "group_lifecycle_update",
-        "group_participants_update",
-        "group_settings_update",
-        "group_status_update",
-        "message_template_components_update",
-        "message_template_quality_update",
-        "message_template_status_update",
-        "partner_solutions",
-        "phone_number_name_update",
-        "phone_number_quality_update",
-        "security",
-        "template_category_update",
-        "template_correct_category_detection",
-    )
-)
-"""Fields that tell about the channel itself."""
 
 
 def parse(payload: JsonObject) -> list[Inbound]:
@@ -84,8 +58,8 @@ def _change(entry: JsonObject, waba_id: str | None, change: JsonObject) -> list[
     account_id = number or waba_id
     if not isinstance(value, dict) or account_id is None:
         return [UnsupportedEvent(account_id, field, kept(change), moment)]
-    if field in NOTICES:
-        return [_notice(account_id, waba_id, field, value, moment)]
+    if field in FIELDS:
+        return [of_field(account_id, waba_id, field, value, moment)]
     contacts = Contacts(objects(value.get("contacts")), sole_match=len(as_list(value.get("messages"))) == 1)
     trouble = trouble_of(value["errors"]) if "errors" in value else None
     scope = Scope(account_id, field, contacts, moment, trouble)
@@ -101,15 +75,6 @@ def _change(entry: JsonObject, waba_id: str | None, change: JsonObject) -> list[
         else:
             collect(found, account_id, f"{field}:{key}", content, partial(reader, scope))
     return found if known else [UnsupportedEvent(account_id, field, kept(value), moment)]
-
-
-def _notice(
-    account_id: str, waba_id: str | None, field: str, value: JsonObject, moment: datetime | None
-) -> ChannelNotice:
-    data = as_object(kept(value))
-    if waba_id is not None:
-        data.setdefault("waba_id", waba_id)
-    return ChannelNotice(account_id, field, data, as_time(value.get("timestamp")) or moment or UNKNOWN_TIME)
 
 
 # --- Readers, one a key of a value ------------------------------------------------------------------------------------
@@ -138,7 +103,8 @@ def _told(
     if kind == "system":
         peer = peer or system_person(message)
         change = of_system_message(scope, message, peer) if peer else None
-        found = [change] if change else []
+        if peer is not None and change is not None:
+            found, peer = [change], now_known_as(peer, change)
     external_id = as_id(message.get("id"))
     if peer is not None and kind in _MEANINGS:
         meant = _MEANINGS[kind](scope, message, peer, author, echo is not None)
@@ -222,7 +188,8 @@ def _call(scope: Scope, call: JsonObject) -> list[Inbound]:
             account_id=scope.account_id,
             external_id=f"{call_id}:{event}",  # every event of a call has the call's id
             peer=peer,
-            parts=(SystemPart("call", event, as_object(kept(call))),),
+            # The session offer holds the credentials of a media stream that nobody here takes up.
+            parts=(SystemPart("call", event, as_object(kept({k: v for k, v in call.items() if k != "session"}))),),
             occurred_at=scope.time_of(call),
             echo=Echo() if by_business else None,
             opens_window=not by_business,
@@ -233,6 +200,27 @@ def _call(scope: Scope, call: JsonObject) -> list[Inbound]:
 def _error(scope: Scope, error: JsonObject) -> list[Inbound]:
     """One element of a value's own ``errors``: trouble of the number, or of a message that came without content."""
     return [ChannelNotice(scope.account_id, "error", as_object(kept(error)), scope.time_of(error))]
+
+
+def _history(scope: Scope, chunk: JsonObject) -> list[Inbound]:
+    """One element of ``history``: what was said in the phone app before the number was connected here.
+
+    Only that it came is told. These messages are no news: they would open windows, wake bots and count as unread, and
+    threads are ordered by acceptance. The owner may have refused to share them; then ``errors`` stand in their place.
+    """
+    threads = objects(chunk.get("threads"))
+    data: JsonObject = {
+        "reason": "What was said in the phone app before the number was connected is not imported.",
+        "threads": len(threads),
+        "messages": sum(len(as_list(thread.get("messages"))) for thread in threads),
+        **{key: as_integer(value) for key, value in as_object(chunk.get("metadata")).items() if key in _PROGRESS},
+    }
+    if trouble := trouble_of(chunk.get("errors")):
+        data["refused"] = trouble
+    return [ChannelNotice(scope.account_id, "history", data, scope.time_of(chunk))]
+
+
+_PROGRESS: Final = frozenset(("phase", "chunk_order", "progress"))
 
 
 def _action(scope: Scope, action: JsonObject) -> list[Inbound]:
@@ -249,4 +237,5 @@ _READERS: Final[dict[str, Callable[[Scope, JsonObject], list[Inbound]]]] = {
     "user_id_update": update,
     "user_actions": _action,
     "calls": _call,
+    "history": _history,
 }

@@ -6,13 +6,13 @@ media id, which only the upload gives. Channel facts, section 1.4.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from channels.capabilities import MEDIA_WORDS
 from channels.content import ContactCard
 from channels.errors import ContentRefused
-from channels.limits import in_album
+from channels.limits import bare_type, check_location, check_media, check_words, in_album
 from channels.outbound import (
     OutboundAlbum,
     OutboundChoices,
@@ -27,14 +27,15 @@ from channels.outbound import (
 )
 from channels.split import split
 from channels.types import JsonObject, JsonValue
-from channels.whatsapp.capabilities import CAPABILITIES
+from channels.whatsapp.capabilities import CAPABILITIES, CHANNEL
 from channels.whatsapp.choices import render_choices
-from channels.whatsapp.limits import checked
+from channels.whatsapp.fill import render_template
 from channels.whatsapp.markup import marked_up
 from channels.whatsapp.people import PHONE
 from channels.wire import plain
 
 _TYPE_OF: Final = {"voice": "audio"}
+_CODEC: Final = re.compile(r"codecs\s*=\s*[\"']?([\w.-]+)", re.IGNORECASE)
 
 
 def plan(parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
@@ -59,7 +60,7 @@ def _render(part: OutboundPart, index: int) -> list[Piece]:
         case OutboundChoices():
             return [Piece(render_choices(part, index), text=plain(part.text))]
         case OutboundTemplate():
-            return [Piece(_template(part, index))]
+            return [render_template(part, index)]
         case OutboundReaction():
             return [Piece(_reaction(part, index))]
         case _ as never:
@@ -77,57 +78,41 @@ def _text(part: OutboundText, index: int) -> list[Piece]:
 
 
 def _media(part: OutboundMedia, index: int) -> list[Piece]:
-    rule = CAPABILITIES.media.get(part.kind)
-    if rule is None:
-        allowed = ", ".join(CAPABILITIES.media)
-        raise ContentRefused(
-            "not_offered", f"WhatsApp has no {MEDIA_WORDS[part.kind]}.", limit="media", allowed=allowed, part=index
-        )
-    where = f"media.{part.kind}"
-    mime_type = (part.mime_type or "").partition(";")[0].strip().lower()
-    if mime_type and rule.mime_types and mime_type not in rule.mime_types:
-        raise ContentRefused(
-            "media_type",
-            f"WhatsApp does not take {mime_type} files as {MEDIA_WORDS[part.kind]}.",
-            limit=f"{where}.mime_types",
-            allowed=", ".join(rule.mime_types),
-            part=index,
-        )
-    if part.size is not None and part.size > rule.max_bytes:
-        raise ContentRefused(
-            "too_large",
-            f"The file is too large for WhatsApp: {part.size} of {rule.max_bytes} bytes.",
-            limit=f"{where}.max_bytes",
-            allowed=rule.max_bytes,
-            part=index,
-        )
-    content: JsonObject = {}
-    if part.media_id is None:
-        content["link"] = _link(part.url, index)
+    rule = check_media(part, CAPABILITIES, part=index, channel=CHANNEL)
+    _check_codec(part, index)
+    content: JsonObject = {} if part.url is None else {"link": part.url}
     if part.kind == "document" and part.filename:
         content["filename"] = plain(part.filename)
     if part.kind == "voice":
         content["voice"] = True
-    caption = plain(part.caption or "").strip()
-    if caption and rule.caption is not None:
-        content["caption"] = checked(caption, rule.caption, f"{where}.caption.maximum", index)
     kind = _TYPE_OF.get(part.kind, part.kind)
-    piece = Piece({"type": kind, kind: content}, text=caption or None, media_ids=part.stored)
-    if caption and rule.caption is None:
+    payload: JsonObject = {"type": kind, kind: content}
+    caption = plain(part.caption or "").strip()
+    if not caption:
+        return [Piece(payload, media_ids=part.stored)]
+    if rule.caption is None:
         # This kind carries no words, so they follow as a message of their own.
-        return [Piece(piece.payload, media_ids=part.stored), *_text(OutboundText(caption), index)]
-    return [piece]
+        return [Piece(payload, media_ids=part.stored), *_text(OutboundText(caption), index)]
+    where = f"media.{part.kind}.caption.maximum"
+    content["caption"] = check_words(caption, rule.caption, where, part=index, channel=CHANNEL)
+    return [Piece(payload, text=caption, media_ids=part.stored)]
 
 
-def _link(url: str | None, index: int) -> str:
-    if url is None or not url.startswith(("https://", "http://")) or plain(url) != url or " " in url:
-        raise ContentRefused("invalid", "The file has no usable link.", limit="media.url", part=index)
-    return url
+def _check_codec(part: OutboundMedia, index: int) -> None:
+    """Of Ogg files WhatsApp takes only those with Opus. Few names of a type tell; those that do are believed."""
+    codec = _CODEC.search(part.mime_type or "")
+    if bare_type(part) == "audio/ogg" and codec is not None and codec[1].lower() != "opus":
+        raise ContentRefused(
+            "media_type",
+            f"WhatsApp takes Ogg files with Opus only, not with {codec[1]}.",
+            limit=f"media.{part.kind}.mime_types",
+            allowed="audio/ogg; codecs=opus",
+            part=index,
+        )
 
 
 def _location(part: OutboundLocation, index: int) -> JsonObject:
-    if not (-90 <= part.latitude <= 90 and -180 <= part.longitude <= 180):
-        raise ContentRefused("invalid", "There is no such place on Earth.", limit="location", part=index)
+    check_location(part, part=index)
     content: JsonObject = {"latitude": part.latitude, "longitude": part.longitude}
     if part.name:
         content["name"] = plain(part.name)
@@ -160,30 +145,6 @@ def _card(card: ContactCard, index: int) -> JsonObject:
     if card.organisation:
         content["org"] = {"company": plain(card.organisation)}
     return content
-
-
-def _template(part: OutboundTemplate, index: int) -> JsonObject:
-    if not part.name or not part.language:
-        raise ContentRefused("invalid", "A template needs a name and a language.", limit="template", part=index)
-    named = {"parameter_name" in parameter for parameter in _parameters(part.components)}
-    if len(named) > 1:
-        raise ContentRefused(
-            "invalid", "Values of a template are named or numbered, never both.", limit="template", part=index
-        )
-    template: JsonObject = {"name": part.name, "language": {"code": part.language}}
-    if part.components:
-        template["components"] = list(part.components)
-    return {"type": "template", "template": template}
-
-
-def _parameters(components: Sequence[JsonObject]) -> list[JsonObject]:
-    """The text values of header and body: the ones that may be named."""
-    found: list[JsonObject] = []
-    for component in components:
-        parameters = component.get("parameters")
-        if component.get("type") in ("header", "body") and isinstance(parameters, list):
-            found += [item for item in parameters if isinstance(item, dict) and item.get("type") == "text"]
-    return found
 
 
 def _reaction(part: OutboundReaction, index: int) -> JsonObject:

@@ -23,6 +23,7 @@ from channels.content import (
     UnsupportedPart,
 )
 from channels.inbound import (
+    AccountChanged,
     ChannelNotice,
     Echo,
     IdentityChanged,
@@ -34,10 +35,11 @@ from channels.inbound import (
     ReactionChanged,
     Referral,
     StatusReported,
+    TemplateChanged,
     UnsupportedEvent,
 )
 from channels.meta.provider import MetaProvider
-from channels.types import Address, Person
+from channels.types import Address, JsonObject, Person
 from channels.whatsapp.parse import OBJECT, parse
 from channels.wire import UNKNOWN_TIME
 
@@ -72,6 +74,14 @@ def status(name: str, **facts: object) -> StatusReported:
     return StatusReported("111", "wamid.out", name, RECEIPT_AT, **defaults)  # type: ignore[arg-type]
 
 
+def template(**facts: object) -> TemplateChanged:
+    return TemplateChanged("900", "order_update", "en_US", ENTRY_AT, "7", **facts)  # type: ignore[arg-type]
+
+
+def account(aspect: str, health: str | None, reason: str, **data: object) -> AccountChanged:
+    return AccountChanged("900", aspect, ENTRY_AT, health, reason, {**data, "waba_id": "900"})  # type: ignore[arg-type, dict-item]
+
+
 def id_changed(text: str | None, **extra: str) -> SystemPart:
     data = {"type": "user_changed_user_id", "user_id": "US.2", "previous_user_id": "US.1", **extra}
     return SystemPart("user_changed_user_id", text, dict(data))
@@ -79,7 +89,7 @@ def id_changed(text: str | None, **extra: str) -> SystemPart:
 
 OLD_ID, NEW_ID = Address("whatsapp_user", "", "US.1"), Address("whatsapp_user", "", "US.2")
 NEW_PHONE = Address("whatsapp_phone", "", "15559990000")
-FLOW = {"day": "Monday", "seats": 2}
+FLOW: JsonObject = {"day": "Monday", "seats": 2}
 
 CASES: dict[str, list[Inbound]] = {
     # Who wrote.
@@ -144,12 +154,14 @@ CASES: dict[str, list[Inbound]] = {
         received(ContactsPart((ContactCard(None, ("+15551230001",), vcard="BEGIN:VCARD\nEND:VCARD"),)))
     ],
     "button": [received(ChoicePart("button", "YES", "Yes, please"), reply_to="wamid.out")],
+    "button_without_context": [received(ChoicePart("button", "YES", "Yes"), peer=ONLY_PHONE)],
     "button_reply": [received(ChoicePart("button", "b1", "Button"), reply_to="wamid.out")],
     "list_reply": [received(ChoicePart("list", "r1", "Row", "first"), reply_to="wamid.out")],
     "flow_reply": [received(ChoicePart("flow", "flow", "Sent", data=dict(FLOW)), reply_to="wamid.out")],
     "flow_reply_broken": [
         received(ChoicePart("flow", "flow", "Sent", data={"response_json": "{oops"}), reply_to="wamid.out")
     ],
+    "flow_reply_empty": [received(ChoicePart("flow", "flow", "Sent"), peer=ONLY_PHONE)],
     "call_permission_reply": [
         received(SystemPart("call_permission_reply", "accept", {"response": "accept", "is_permanent": False}))
     ],
@@ -176,6 +188,16 @@ CASES: dict[str, list[Inbound]] = {
                     "unsupported": {"type": "poll"},
                 },
             )
+        )
+    ],
+    "unsupported_untold": [
+        received(
+            UnsupportedPart(
+                "unsupported",
+                "Message type unknown",
+                {"errors": [{"code": 131051, "title": "Message type unknown"}]},
+            ),
+            peer=ONLY_PHONE,
         )
     ],
     "unknown_type": [received(UnsupportedPart("hologram", None, {"hologram": {"id": "h1", "depth": 3}}))],
@@ -224,7 +246,7 @@ CASES: dict[str, list[Inbound]] = {
     "revoke": [MessageUnsent("111", "wamid.B", ANN, SENT_AT)],
     # Who somebody is.
     "number_changed": [
-        IdentityChanged("111", (PHONE,), (NEW_PHONE,), CHANGED_AT),
+        IdentityChanged("111", (PHONE,), (NEW_PHONE,), CHANGED_AT, phone="+15559990000"),
         received(
             SystemPart(
                 "user_changed_number",
@@ -232,7 +254,7 @@ CASES: dict[str, list[Inbound]] = {
                 {"type": "user_changed_number", "wa_id": "15559990000", "body": "Ann changed the number"},
             ),
             external_id="wamid.F",
-            peer=ONLY_PHONE,
+            peer=Person((NEW_PHONE, PHONE), phone="+15559990000"),
             occurred_at=CHANGED_AT,
             opens_window=False,
         ),
@@ -278,9 +300,11 @@ CASES: dict[str, list[Inbound]] = {
     "status_delivered": [status("delivered")],
     "status_read": [status("read")],
     "status_played": [status("played")],
+    "status_without_number": [status("delivered", peer=Person((BSUID,)))],
     "status_group": [status("delivered", peer=GROUP, correlation=None)],
     # What the business did in the phone app.
     "echo": [received(TextPart("from my phone"), external_id="wamid.E", peer=UNNAMED, echo=Echo(), opens_window=False)],
+    "echo_reaction": [ReactionChanged("111", "wamid.B", ONLY_PHONE, "👍", SENT_AT, by_business=True)],
     "echo_edit": [MessageEdited("111", "wamid.E0", UNNAMED, (TextPart("corrected"),), SENT_AT, by_business=True)],
     "echo_revoke": [MessageUnsent("111", "wamid.E0", UNNAMED, SENT_AT, by_business=True)],
     # The rest.
@@ -320,39 +344,217 @@ CASES: dict[str, list[Inbound]] = {
             UNKNOWN_TIME,
         )
     ],
-    "template_status": [
+    "template_status": [template(status="rejected", reason="Invalid format.")],
+    "template_paused": [template(status="paused", reason="Paused for 3 hours because of low quality.")],
+    "template_flagged": [template(reason="Meta will disable the template soon because of low quality.")],
+    "template_reinstated": [template(changed=True)],
+    "template_deleted": [template(status="other", category="marketing")],
+    "template_nameless": [
         ChannelNotice(
             "900",
             "message_template_status_update",
-            {
-                "event": "REJECTED",
-                "message_template_id": 7,
-                "message_template_name": "order_update",
-                "message_template_language": "en_US",
-                "reason": "INVALID_FORMAT",
-                "waba_id": "900",
-            },
+            {"event": "APPROVED", "message_template_id": 7, "waba_id": "900"},
             ENTRY_AT,
         )
     ],
+    "template_quality": [template(quality="yellow")],
+    "template_category": [template(category="marketing")],
+    "template_category_announced": [
+        template(category="utility", reason="Meta will change the category of the template to marketing.")
+    ],
+    "template_components": [template(changed=True)],
+    # How the number and the account stand.
     "quality": [
-        ChannelNotice(
-            "900",
-            "phone_number_quality_update",
-            {
-                "display_phone_number": "15550000001",
-                "event": "FLAGGED",
-                "current_limit": "TIER_10K",
-                "waba_id": "900",
-            },
-            ENTRY_AT,
+        account(
+            "quality",
+            "degraded",
+            "The quality of the number is low: too many people block or report its messages.",
+            display_phone_number="15550000001",
+            event="FLAGGED",
+            current_limit="TIER_10K",
+        )
+    ],
+    "quality_good_again": [
+        account(
+            "quality",
+            "ok",
+            "The quality of the number is good again.",
+            display_phone_number="15550000001",
+            event="UNFLAGGED",
+            current_limit="TIER_10K",
+        )
+    ],
+    "limit_lowered": [
+        account(
+            "limit",
+            "degraded",
+            "Meta has lowered the messaging limit of the number. Now 10,000 people a day may be written to.",
+            display_phone_number="15550000001",
+            event="DOWNGRADE",
+            old_limit="TIER_100K",
+            current_limit="TIER_10K",
+        )
+    ],
+    "throughput_raised": [
+        account(
+            "limit",
+            None,
+            "The number may now send up to 1,000 messages a second.",
+            display_phone_number="15550000001",
+            event="THROUGHPUT_UPGRADE",
+            current_limit="TIER_UNLIMITED",
+        )
+    ],
+    "number_name_rejected": [
+        account(
+            "name",
+            "degraded",
+            "Meta has rejected the display name “Shop”. Name category unknown.",
+            display_phone_number="15550000001",
+            decision="REJECTED",
+            requested_verified_name="Shop",
+            rejection_reason="NAME_CATEGORY_UNKNOWN",
         )
     ],
     "account_update": [
+        account(
+            "restriction",
+            "paused",
+            "Meta has disabled the WhatsApp Business Account.",
+            event="DISABLED_UPDATE",
+            ban_info={"waba_ban_state": "DISABLE"},
+        )
+    ],
+    "account_reinstated": [
+        account(
+            "restriction",
+            "ok",
+            "Meta has reinstated the WhatsApp Business Account.",
+            event="DISABLED_UPDATE",
+            ban_info={"waba_ban_state": "REINSTATE", "waba_ban_date": "2026-11-22"},
+        )
+    ],
+    "account_restricted": [
+        account(
+            "restriction",
+            "degraded",
+            "Meta lets the account answer people, but not write to them first until 2025-12-01.",
+            event="ACCOUNT_RESTRICTION",
+            restriction_info=[
+                {"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": 1764547200},
+                {"restriction_type": "RESTRICTED_ADD_PHONE_NUMBER_ACTION", "expiration": 1764547200},
+            ],
+        )
+    ],
+    "account_silenced": [
+        account(
+            "restriction",
+            "paused",
+            "Meta lets the account send nothing.",
+            event="ACCOUNT_RESTRICTION",
+            restriction_info=[
+                {"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING"},
+                {"restriction_type": "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"},
+            ],
+        )
+    ],
+    "account_violation": [
+        account(
+            "policy",
+            "degraded",
+            "Meta says that the account broke a policy. Adult.",
+            event="ACCOUNT_VIOLATION",
+            violation_info={"violation_type": "ADULT"},
+        )
+    ],
+    "account_other": [
         ChannelNotice(
             "900",
             "account_update",
-            {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE"}, "waba_id": "900"},
+            {
+                "event": "VOLUME_BASED_PRICING_TIER_UPDATE",
+                "volume_tier_info": {"tier": "0:100000"},
+                "waba_id": "900",
+            },
+            ENTRY_AT,
+        )
+    ],
+    "account_alert": [
+        account(
+            "policy",
+            "degraded",
+            "The profile picture was removed.",
+            entity_type="WABA",
+            entity_id="900",
+            alert_info={
+                "alert_severity": "CRITICAL",
+                "alert_status": "ACTIVE",
+                "alert_type": "PROFILE_PICTURE_LOST",
+                "alert_description": "The profile picture was removed.",
+            },
+        )
+    ],
+    "account_review": [
+        account("review", "ok", "Meta has approved the WhatsApp Business Account.", decision="APPROVED")
+    ],
+    "capability": [
+        account(
+            "limit",
+            None,
+            "Outside of their windows 2,000 people a day may be written to.",
+            max_daily_conversations_per_business=2000,
+            max_phone_numbers_per_business=20,
+        )
+    ],
+    "security": [
+        account(
+            "security",
+            None,
+            "The two-step verification code of the number was changed.",
+            display_phone_number="15550000001",
+            event="PIN_CHANGED",
+            requester="12345",
+        )
+    ],
+    "group_lifecycle": [
+        ChannelNotice(
+            "111",
+            "group_lifecycle_update",
+            {
+                "messaging_product": "whatsapp",
+                "metadata": {"display_phone_number": "15550000001", "phone_number_id": "111"},
+                "groups": [{"timestamp": 1749416383, "group_id": "120@g.us", "type": "group_create"}],
+                "waba_id": "900",
+            },
+            ENTRY_AT,
+        )
+    ],
+    # What was said before: known to be there, not imported, so that no window opens and nothing counts as unread.
+    "history": [
+        ChannelNotice(
+            "111",
+            "history",
+            {
+                "reason": "What was said in the phone app before the number was connected is not imported.",
+                "threads": 1,
+                "messages": 1,
+                "phase": 0,
+                "chunk_order": 1,
+                "progress": 10,
+            },
+            UNKNOWN_TIME,
+        )
+    ],
+    "history_declined": [
+        ChannelNotice(
+            "111",
+            "history",
+            {
+                "reason": "What was said in the phone app before the number was connected is not imported.",
+                "threads": 0,
+                "messages": 0,
+                "refused": "History sync is turned off by the business",
+            },
             ENTRY_AT,
         )
     ],
@@ -365,7 +567,6 @@ ELSEWHERE = {
     "status_deleted",
     "preference_resume",
     "user_actions",
-    "history",
     "app_state_sync",
     "batch",
 }
@@ -401,7 +602,6 @@ def test_a_failed_status_carries_its_fault() -> None:
     [
         ("status_deleted", "status:deleted"),
         ("user_actions", "user_action:marketing_messages_link_click"),
-        ("history", "history:history"),
         ("app_state_sync", "smb_app_state_sync:state_sync"),
     ],
 )
@@ -505,3 +705,124 @@ def test_an_id_too_long_to_be_one_is_not_cut_into_another() -> None:
     [event] = PROVIDER.parse(orjson.dumps(payload))
     assert isinstance(event, UnsupportedEvent)
     assert event.what == "message:text"
+
+
+def test_the_offer_of_a_call_is_not_kept() -> None:
+    payload = orjson.loads((DATA / "call.json").read_bytes())
+    call = payload["entry"][0]["changes"][0]["value"]["calls"][0]
+    call["session"] = {"sdp_type": "offer", "sdp": "a=ice-pwd:secret"}
+    [message] = PROVIDER.parse(orjson.dumps(payload))
+    assert isinstance(message, MessageReceived)
+    assert "secret" not in repr(message)
+
+
+HEALTHS: list[tuple[str, dict[str, object], str, str | None]] = [
+    ("phone_number_quality_update", {"event": "RED"}, "quality", "degraded"),
+    ("phone_number_quality_update", {"event": "GREEN"}, "quality", "ok"),
+    ("phone_number_quality_update", {"event": "UPGRADE", "current_limit": "TIER_UNLIMITED"}, "limit", "ok"),
+    ("phone_number_quality_update", {"event": "ONBOARDING", "current_limit": "TIER_9"}, "limit", None),
+    ("phone_number_quality_update", {"event": "THROUGHPUT_DOWNGRADE"}, "limit", None),
+    ("phone_number_name_update", {"decision": "APPROVED"}, "name", "ok"),
+    ("phone_number_name_update", {"decision": "DEFERRED", "requested_verified_name": "S"}, "name", None),
+    ("phone_number_name_update", {"decision": "REJECTED", "rejection_reason": "NONE"}, "name", "degraded"),
+    (
+        "account_update",
+        {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "SCHEDULE_FOR_DISABLE", "waba_ban_date": "x"}},
+        "restriction",
+        "degraded",
+    ),
+    ("account_update", {"event": "ACCOUNT_DELETED"}, "restriction", "paused"),
+    ("account_update", {"event": "ACCOUNT_OFFBOARDED"}, "restriction", "paused"),
+    ("account_update", {"event": "ACCOUNT_RECONNECTED"}, "restriction", "ok"),
+    ("account_update", {"event": "PARTNER_REMOVED"}, "restriction", "degraded"),
+    ("account_update", {"event": "ACCOUNT_RESTRICTION"}, "restriction", "degraded"),
+    (
+        "account_update",
+        {
+            "event": "ACCOUNT_RESTRICTION",
+            "restriction_info": [{"restriction_type": "RESTRICTED_ADD_PHONE_NUMBER_ACTION"}],
+        },
+        "restriction",
+        None,
+    ),
+    (
+        "account_update",
+        {
+            "event": "ACCOUNT_RESTRICTION",
+            "restriction_info": [{"restriction_type": "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"}],
+        },
+        "restriction",
+        "degraded",
+    ),
+    ("account_alerts", {"alert_severity": "INFORMATIONAL", "alert_type": "OBA_APPROVED"}, "policy", None),
+    ("account_alerts", {}, "policy", None),
+    ("account_review_update", {"decision": "REJECTED"}, "review", "degraded"),
+    ("account_review_update", {"decision": "PENDING"}, "review", None),
+    ("business_capability_update", {"max_daily_conversation_per_phone": -1}, "limit", None),
+    ("business_capability_update", {"max_daily_conversations_per_business": "TIER_1K"}, "limit", None),
+    ("business_capability_update", {}, "limit", None),
+    ("security", {"event": "PIN_RESET_REQUEST"}, "security", None),
+    ("security", {"event": "PIN_RESET_SUCCESS"}, "security", None),
+]
+
+
+def about_the_account(field: str, value: dict[str, object]) -> Inbound:
+    change = {"field": field, "value": value}
+    body = {"object": OBJECT, "entry": [{"id": "900", "time": 1739212624, "changes": [change]}]}
+    [item] = PROVIDER.parse(orjson.dumps(body))
+    return item
+
+
+@pytest.mark.parametrize(("field", "value", "aspect", "health"), HEALTHS)
+def test_what_is_said_of_the_account_means_this_for_sending(
+    field: str, value: dict[str, object], aspect: str, health: str | None
+) -> None:
+    changed = about_the_account(field, value)
+    assert isinstance(changed, AccountChanged)
+    assert (changed.account_id, changed.aspect, changed.health) == ("900", aspect, health)
+    assert changed.reason
+    assert changed.reason.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("phone_number_quality_update", {"event": "SHINED"}),
+        ("phone_number_name_update", {"decision": 7}),
+        ("account_update", {}),
+        ("account_update", {"event": "DISABLED_UPDATE", "ban_info": [1]}),
+        ("account_review_update", {"decision": "UNSEEN"}),
+        ("security", {"event": None}),
+        ("message_template_quality_update", {"new_quality_score": "RED"}),
+        ("business_username_updates", {"username": "shop"}),
+    ],
+)
+def test_what_changes_nothing_of_ours_is_a_notice(field: str, value: dict[str, object]) -> None:
+    notice = about_the_account(field, value)
+    assert isinstance(notice, ChannelNotice)
+    assert (notice.account_id, notice.topic, notice.data["waba_id"]) == ("900", field, "900")
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ("APPROVED", "approved"),
+        ("PENDING", "pending"),
+        ("IN_APPEAL", "pending"),
+        ("DISABLED", "disabled"),
+        ("LIMIT_EXCEEDED", "other"),
+        ("ARCHIVED", "other"),
+        ("BRAND_NEW", "other"),
+        ("FLAGGED", None),
+    ],
+)
+def test_every_event_of_a_template_is_a_state(event: str, status: str | None) -> None:
+    value: dict[str, object] = {
+        "event": event,
+        "message_template_id": 7,
+        "message_template_name": "order_update",
+        "message_template_language": "en_US",
+    }
+    changed = about_the_account("message_template_status_update", value)
+    assert isinstance(changed, TemplateChanged)
+    assert (changed.status, changed.changed) == (status, False)

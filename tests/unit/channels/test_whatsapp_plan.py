@@ -9,6 +9,7 @@ from channels.errors import ContentRefused
 from channels.outbound import (
     Choice,
     ChoiceSection,
+    OutboundAlbum,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -38,7 +39,7 @@ def buttons(count: int) -> tuple[Choice, ...]:
     return tuple(Choice(f"Option {number}", f"o{number}") for number in range(count))
 
 
-BODY = {"text": "Which one?"}
+BODY: JsonObject = {"text": "Which one?"}
 
 PAYLOADS: dict[str, tuple[OutboundPart, JsonObject]] = {
     "text": (OutboundText("hi"), {"type": "text", "text": {"body": "hi", "preview_url": True}}),
@@ -217,8 +218,60 @@ REFUSALS: dict[str, tuple[OutboundPart, str, int | str | None]] = {
         5 * 1024 * 1024,
     ),
     "caption": (OutboundMedia("image", url=LINK, caption=TOO_LONG), "media.image.caption.maximum", 1024),
-    "no link": (OutboundMedia("image"), "media.url", None),
-    "local link": (OutboundMedia("image", url="file:///etc/passwd"), "media.url", None),
+    "size of a linked file": (
+        OutboundMedia("video", url=LINK, size=17 * 1024 * 1024),
+        "media.video.max_bytes",
+        16 * 1024 * 1024,
+    ),
+    "size of a document": (
+        OutboundMedia("document", media_id="m", mime_type="application/x-anything", size=101 * 1024 * 1024),
+        "media.document.max_bytes",
+        100 * 1024 * 1024,
+    ),
+    "voice that is no ogg": (
+        OutboundMedia("voice", media_id="m", mime_type="audio/mpeg"),
+        "media.voice.mime_types",
+        "audio/ogg",
+    ),
+    "voice that is no opus": (
+        OutboundMedia("voice", media_id="m", mime_type="audio/ogg; codecs=vorbis"),
+        "media.voice.mime_types",
+        "audio/ogg; codecs=opus",
+    ),
+    "neither link nor file": (OutboundMedia("image"), "media.image", None),
+    "both link and file": (OutboundMedia("image", url=LINK, media_id="m"), "media.image", None),
+    "local link": (OutboundMedia("image", url="file:///etc/passwd"), "media.image.url", None),
+    "second file of an album": (
+        OutboundAlbum((OutboundMedia("image", url=LINK), OutboundMedia("image", url="ftp://x"))),
+        "media.image.url",
+        None,
+    ),
+    "empty album": (OutboundAlbum(()), "album.minimum", 1),
+    "button that leads nowhere": (
+        choices("buttons", Choice("Open", url="javascript:alert(1)")),
+        "choices.buttons.url",
+        None,
+    ),
+    "template with a file and no place for it": (
+        OutboundTemplate("t", "en", media=(OutboundMedia("image", media_id="m"),)),
+        "template.header",
+        None,
+    ),
+    "template with a place and no file": (
+        OutboundTemplate("t", "en", ({"type": "header", "parameters": [{"type": "image", "image": {}}]},)),
+        "template.header",
+        None,
+    ),
+    "template with a file that is too large": (
+        OutboundTemplate(
+            "t",
+            "en",
+            ({"type": "header", "parameters": [{"type": "image", "image": {}}]},),
+            media=(OutboundMedia("image", media_id="m", size=6 * 1024 * 1024),),
+        ),
+        "media.image.max_bytes",
+        5 * 1024 * 1024,
+    ),
     "impossible place": (OutboundLocation(91, 0), "location", None),
     "place that is no number": (OutboundLocation(float("nan"), 0), "location", None),
     "no contacts": (OutboundContacts(()), "contacts.minimum", 1),
@@ -308,3 +361,10 @@ def test_words_of_a_file_that_carries_none_follow_it() -> None:
     assert audio.payload == {"type": "audio", "audio": {}}
     assert (audio.media_ids, audio.text) == (("m1",), None)
     assert words.payload == {"type": "text", "text": {"body": "listen", "preview_url": True}}
+
+
+def test_an_album_goes_one_by_one_and_its_words_with_the_first() -> None:
+    items = (OutboundMedia("image", media_id="m1"), OutboundMedia("video", url=LINK))
+    first, second = planned(OutboundAlbum(items, caption="our trip"))
+    assert (first.payload, first.media_ids) == ({"type": "image", "image": {"caption": "our trip"}}, ("m1",))
+    assert (second.payload, second.media_ids) == ({"type": "video", "video": {"link": LINK}}, ())

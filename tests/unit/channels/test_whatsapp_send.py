@@ -16,6 +16,7 @@ TOKEN = "EAAsecret0123456789"
 ACCOUNT = Account("whatsapp", "111", TOKEN)
 ADAPTER = WhatsAppAdapter()
 PHONE = Address("whatsapp_phone", "", "15551230001")
+NEW_PHONE = Address("whatsapp_phone", "", "15559990000")
 BSUID = Address("whatsapp_user", "", "US.1")
 USERNAME = Address("whatsapp_username", "", "ann")
 GROUP = Address("whatsapp_group", "", "120@g.us")
@@ -56,8 +57,10 @@ async def test_a_text_goes_out_with_number_quote_and_correlation() -> None:
         ((USERNAME, BSUID), {"recipient_type": "individual", "recipient": "US.1"}),
         ((BSUID, PHONE), {"recipient_type": "individual", "to": "+15551230001"}),
         ((GROUP,), {"recipient_type": "group", "to": "120@g.us"}),
+        ((PHONE, NEW_PHONE), {"recipient_type": "individual", "to": "+15559990000"}),
+        ((Address("whatsapp_user", "", "US.0"), BSUID), {"recipient_type": "individual", "recipient": "US.1"}),
     ],
-    ids=["user id", "phone goes first", "group"],
+    ids=["user id", "phone goes first", "group", "newest number", "newest id"],
 )
 async def test_whom_it_goes_to(recipient: tuple[Address, ...], told: JsonObject) -> None:
     http = FakeHttp()
@@ -239,33 +242,56 @@ async def test_a_file_without_a_way_to_it(media: MediaRef) -> None:
     assert refused.value.fault.code == "not_found"
 
 
-async def test_check_tells_whose_number_it_is() -> None:
+# --- Blocking ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "named"),
+    [
+        ((BSUID, PHONE, NEW_PHONE), {"user": "+15559990000"}),
+        ((USERNAME, BSUID), {"user_id": "US.1"}),
+    ],
+)
+async def test_blocking_names_the_person_as_whatsapp_knows_them(peer: tuple[Address, ...], named: JsonObject) -> None:
     http = FakeHttp()
-    http.answer(
-        {
-            "id": "111",
-            "display_phone_number": "+1 555-000-0001",
-            "verified_name": "Shop",
-            "quality_rating": "GREEN",
-            "throughput": {"level": "STANDARD"},
-        }
-    )
-    facts = await ADAPTER.check(http, ACCOUNT)
-    assert (facts.account_id, facts.name) == ("111", "Shop")
-    assert facts.options == {
-        "display_phone_number": "+1 555-000-0001",
-        "quality_rating": "GREEN",
-        "throughput": "STANDARD",
+    http.answer({"block_users": {"added_users": [{"input": "x", "wa_id": "y"}]}})
+    http.answer({"block_users": {"removed_users": [{"input": "x", "wa_id": "y"}]}})
+    await ADAPTER.block(http, ACCOUNT, peer)
+    await ADAPTER.unblock(http, ACCOUNT, peer)
+    assert [request.method for request in http.requests] == ["POST", "DELETE"]
+    assert {request.url for request in http.requests} == {"https://graph.facebook.com/v26.0/111/block_users"}
+    assert [request.json for request in http.requests] == [
+        {"messaging_product": "whatsapp", "block_users": [named]},
+        {"messaging_product": "whatsapp", "block_users": [named]},
+    ]
+
+
+async def test_nobody_can_be_blocked_by_a_username() -> None:
+    with pytest.raises(SendError) as refused:
+        await ADAPTER.block(FakeHttp(), ACCOUNT, (USERNAME,))
+    assert refused.value.fault.code == "recipient_unavailable"
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_block_that_failed_for_the_one_person_failed(status: int) -> None:
+    http = FakeHttp()
+    answer: JsonObject = {
+        "messaging_product": "whatsapp",
+        "block_users": {"failed_users": [{"input": "x", "errors": [{"code": 131047, "message": "Re-engagement"}]}]},
     }
-    assert http.last.method == "GET"
-    assert http.last.url == "https://graph.facebook.com/v26.0/111"
+    if status == 400:
+        answer = {"error": {"code": 139100, "message": "Failed to block users"}, **answer}
+    http.answer(answer, status=status)
+    with pytest.raises(SendError) as refused:
+        await ADAPTER.block(http, ACCOUNT, (PHONE,))
+    fault = refused.value.fault
+    assert "24 hours" in fault.reason
+    assert (fault.closes_window, fault.ends_contact, fault.retryable) == (False, None, False)
 
 
-async def test_check_with_a_dead_token() -> None:
+async def test_a_broken_answer_to_a_block_may_be_asked_again() -> None:
     http = FakeHttp()
-    http.answer({"error": {"code": 190, "error_subcode": 463, "message": f"Expired {TOKEN}"}}, status=401)
-    with pytest.raises(FetchError) as refused:
-        await ADAPTER.check(http, ACCOUNT)
-    assert (refused.value.fault.code, refused.value.fault.provider_code) == ("token_invalid", "190/463")
-    assert refused.value.fault.reauthorise
-    assert TOKEN not in str(refused.value)
+    http.answer(b"<html>", status=502)
+    with pytest.raises(SendError) as refused:
+        await ADAPTER.block(http, ACCOUNT, (PHONE,))
+    assert refused.value.fault.retryable
