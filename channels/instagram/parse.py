@@ -74,7 +74,7 @@ _READERS: Final[Mapping[str, Reader]] = {
     **HANDOVER,
 }
 
-_DIALECT: Final = Dialect("instagram_user", _READERS)
+_DIALECT: Final = Dialect("instagram_user", _READERS, entry_is_account=False)
 
 
 def parse(payload: JsonObject) -> list[Inbound]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from channels.content import OrderItem, OrderPart, SystemPart
-from channels.inbound import Inbound, PreferenceChanged, StatusReported, StatusUpTo
-from channels.meta.messaging import Dialect, Item, Reader, parse_entries
+from channels.inbound import AccountChanged, Inbound, PreferenceChanged, StatusReported, StatusUpTo
+from channels.meta.messaging import Dialect, Item, Reader, parse_entries, without_grants
 from channels.meta.messaging_events import (
     HANDOVER,
     message_reader,
@@ -21,7 +21,19 @@ from channels.meta.messaging_events import (
 )
 from channels.meta.messaging_parts import AttachmentReader, appointment, location, media, share, template
 from channels.types import JsonObject
-from channels.wire import LONG, SHORT, as_id, as_list, as_number, as_text, as_time, kept_object, objects
+from channels.wire import (
+    LONG,
+    SHORT,
+    as_id,
+    as_list,
+    as_number,
+    as_object,
+    as_text,
+    as_time,
+    kept,
+    kept_object,
+    objects,
+)
 
 _FACEBOOK: Final = "https://www.facebook.com"
 _INSTAGRAM: Final = "https://www.instagram.com"
@@ -70,8 +82,8 @@ def _optin(item: Item, optin: JsonObject) -> Sequence[Inbound]:
         wanted = optin.get("notification_messages_status") != "STOP_NOTIFICATIONS"
         title = as_text(optin.get("title"), SHORT)
         return (PreferenceChanged(item.account_id, item.peer, "marketing_messages", wanted, item.occurred_at, title),)
-    shown: JsonObject = {key: value for key, value in optin.items() if not key.endswith("_token")}
-    part = SystemPart("optin", as_text(optin.get("ref"), LONG), kept_object(shown))
+    shown = as_object(without_grants(kept(optin)))
+    part = SystemPart("optin", as_text(optin.get("ref"), LONG), shown)
     return received(item, "optin", part, optin, referral={"source": "optin", **shown})
 
 
@@ -92,6 +104,23 @@ def _order_item(product: JsonObject) -> OrderItem | None:
     return OrderItem(product_id, quantity, as_number(product.get("unit_price")), as_text(product.get("currency"), 3))
 
 
+_POLICY: Final[Mapping[str, tuple[Literal["ok", "degraded", "paused"], str]]] = {
+    "block": ("paused", "Meta keeps this Page from sending because of its policies."),
+    "unblock": ("ok", "Meta lets this Page send again."),
+    "warning": ("degraded", "Meta warns this Page because of its policies."),
+}
+
+
+def _policy(item: Item, enforcement: JsonObject) -> Sequence[Inbound]:
+    """Meta blocks the Page from sending, warns it, or lets it go again."""
+    action = as_text(enforcement.get("action"), SHORT) or ""
+    health, reason = _POLICY.get(action, (None, "Meta judged this Page by its policies."))
+    if words := as_text(enforcement.get("reason"), LONG):
+        reason = f"{reason} Meta says: {words}"
+    data = kept_object(enforcement) or {}
+    return (AccountChanged(item.account_id, "policy", item.occurred_at, health, reason, data),)
+
+
 _READERS: Final[Mapping[str, Reader]] = {
     "message": message_reader(_ATTACHMENTS),
     "message_edit": read_edit,
@@ -103,8 +132,8 @@ _READERS: Final[Mapping[str, Reader]] = {
     "read": read_seen,
     "order": _order,
     **HANDOVER,
-    "policy_enforcement": notice_reader("policy_enforcement"),
-    "account_linking": notice_reader("account_linking", secret=("authorization_code",)),
+    "policy_enforcement": _policy,
+    "account_linking": notice_reader("account_linking"),
     "response_feedback": notice_reader("response_feedback"),
     "inbox_labels": notice_reader("inbox_labels"),
 }

@@ -6,6 +6,7 @@ becomes an ``UnsupportedEvent`` that holds it. One bad element never costs its n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from channels.meta.envelope import collect, entries, misshapen
 from channels.types import Address, JsonObject, JsonValue, Person
 from channels.wire import SHORT, UNKNOWN_TIME, as_id, as_object, as_text, as_time, kept
 
+_GRANT: Final = re.compile(r"_token$|^authorization_code$")
 _AMBIENT: Final = frozenset({"sender", "recipient", "timestamp", "hop_context", "prior_message"})
 """Keys of an item that tell about it but are no event themselves."""
 
@@ -34,6 +36,8 @@ class Item:
     occurred_at: datetime
     standby: bool
     raw: JsonObject
+    by_business: bool = False
+    """The account itself did it, in the provider's own app or through an API."""
 
     def made_up_id(self, event: str) -> str:
         """An id for what came without one: the same for every redelivery, different for every other event."""
@@ -43,7 +47,7 @@ class Item:
         return f"{event}:{digest[:40]}"
 
     def unsupported(self, what: str) -> UnsupportedEvent:
-        return UnsupportedEvent(self.account_id, what, kept(self.raw), self.occurred_at)
+        return UnsupportedEvent(self.account_id, what, without_grants(kept(self.raw)), self.occurred_at)
 
 
 Reader = Callable[[Item, JsonObject], Sequence[Inbound]]
@@ -58,6 +62,8 @@ class Dialect:
     readers: Mapping[str, Reader]
     ref_kind: str | None = None
     """The address kind of a ``user_ref``, where the product has them."""
+    entry_is_account: bool = True
+    """Whether ``entry.id`` can be trusted to be the account's. Instagram at times puts the customer's (facts 3.1)."""
 
 
 def parse_entries(payload: JsonObject, dialect: Dialect) -> list[Inbound]:
@@ -97,13 +103,15 @@ def _item(
 ) -> list[Inbound]:
     """``entry.id`` is now and then the customer's, or "0": the account is who the item says it is (facts 3.1)."""
     ours, theirs = as_object(raw.get("recipient")), as_object(raw.get("sender"))
-    if flag(as_object(raw.get("message")).get("is_echo")):
+    ours_sent = dialect.entry_is_account and account_id is not None and as_id(theirs.get("id")) == account_id
+    by_business = flag(as_object(raw.get("message")).get("is_echo")) or ours_sent
+    if by_business:
         ours, theirs = theirs, ours
     account_id = as_id(ours.get("id")) or account_id
     if account_id is None:
         return [UnsupportedEvent(None, "item", kept(raw), at)]
     occurred_at = as_time(raw.get("timestamp")) or at or UNKNOWN_TIME
-    item = Item(account_id, _person(theirs, raw, account_id, dialect), occurred_at, standby, raw)
+    item = Item(account_id, _person(theirs, raw, account_id, dialect), occurred_at, standby, raw, by_business)
     found: list[Inbound] = []
     for key, value in raw.items():
         if key not in _AMBIENT:
@@ -121,6 +129,13 @@ def _person(party: JsonObject, raw: JsonObject, account_id: str, dialect: Dialec
         return None
     reference = as_id(party.get("user_ref")) or as_id(as_object(raw.get("optin")).get("user_ref"))
     return Person((Address(dialect.ref_kind, account_id, reference),)) if reference else None
+
+
+def without_grants(value: JsonValue) -> JsonValue:
+    """``value`` without what would let its holder act: tokens that allow sending, codes that link an account."""
+    if isinstance(value, dict):
+        return {key: without_grants(inner) for key, inner in value.items() if not _GRANT.search(key)}
+    return [without_grants(inner) for inner in value] if isinstance(value, list) else value
 
 
 def flag(value: JsonValue) -> bool:

@@ -17,10 +17,10 @@ from channels.inbound import (
     StatusReported,
     StatusUpTo,
 )
-from channels.meta.messaging import Item, Reader, flag
+from channels.meta.messaging import Item, Reader, flag, without_grants
 from channels.meta.messaging_parts import AttachmentReader, attachment_parts, referral_of
 from channels.types import JsonObject, JsonValue
-from channels.wire import LONG, SHORT, as_id, as_integer, as_link, as_object, as_text, as_time, kept_object
+from channels.wire import LONG, SHORT, as_id, as_integer, as_link, as_object, as_text, as_time, kept, kept_object
 
 _REACTIONS: Final[Mapping[str, str]] = {
     "love": "❤️",
@@ -45,9 +45,9 @@ def message_reader(attachments: Mapping[str, AttachmentReader]) -> Reader:
             # The account wrote to itself: there is no other side to have a conversation with.
             return (item.unsupported("message.is_self"),)
         external_id = as_id(message.get("mid")) or item.made_up_id("message")
-        echo = _echo(message)
+        echo = _echo(message) if item.by_business else None
         if flag(message.get("is_deleted")):
-            return (MessageUnsent(item.account_id, external_id, peer, item.occurred_at, by_business=echo is not None),)
+            return (MessageUnsent(item.account_id, external_id, peer, item.occurred_at, by_business=item.by_business),)
         return (
             MessageReceived(
                 account_id=item.account_id,
@@ -66,9 +66,7 @@ def message_reader(attachments: Mapping[str, AttachmentReader]) -> Reader:
     return read
 
 
-def _echo(message: JsonObject) -> Echo | None:
-    if not flag(message.get("is_echo")):
-        return None
+def _echo(message: JsonObject) -> Echo:
     return Echo(correlation=as_text(message.get("metadata"), LONG), app_id=as_id(message.get("app_id")))
 
 
@@ -101,7 +99,8 @@ def read_edit(item: Item, edit: JsonObject) -> Sequence[Inbound]:
     external_id, text = as_id(edit.get("mid")), as_text(edit.get("text"))
     if external_id is None or text is None:
         return ()
-    return (MessageEdited(item.account_id, external_id, item.peer, (TextPart(text),), item.occurred_at),)
+    words = (TextPart(text),)
+    return (MessageEdited(item.account_id, external_id, item.peer, words, item.occurred_at, item.by_business),)
 
 
 def reaction_reader(*, opens_window: bool) -> Reader:
@@ -115,8 +114,17 @@ def reaction_reader(*, opens_window: bool) -> Reader:
             emoji = as_text(reaction.get("emoji"), SHORT) or (_REACTIONS.get(name, name) if name else None)
             if emoji is None:
                 return ()
-        opens = opens_window and emoji is not None
-        return (ReactionChanged(item.account_id, external_id, item.peer, emoji, item.occurred_at, opens_window=opens),)
+        return (
+            ReactionChanged(
+                account_id=item.account_id,
+                external_id=external_id,
+                peer=item.peer,
+                emoji=emoji,
+                occurred_at=item.occurred_at,
+                by_business=item.by_business,
+                opens_window=opens_window and emoji is not None and not item.by_business,
+            ),
+        )
 
     return read
 
@@ -166,11 +174,9 @@ def read_seen(item: Item, read: JsonObject) -> Sequence[Inbound]:
     return found
 
 
-def notice_reader(topic: str, secret: Sequence[str] = ()) -> Reader:
-    """``secret`` names keys that grant something and are therefore not kept."""
-
+def notice_reader(topic: str) -> Reader:
     def read(item: Item, value: JsonObject) -> Sequence[Inbound]:
-        data = kept_object({key: inner for key, inner in value.items() if key not in secret}) or {}
+        data = as_object(without_grants(kept(value)))
         if item.peer is not None:
             data.setdefault("peer", item.peer.addresses[0].value)
         return (ChannelNotice(item.account_id, topic, data, item.occurred_at),)

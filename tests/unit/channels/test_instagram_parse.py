@@ -81,6 +81,7 @@ CASES: dict[str, list[Inbound]] = {
     "text_string_timestamp": [received(TextPart("hi"))],
     "reply": [received(TextPart("yes"), reply_to="m_prev")],
     "story_reply": [received(StoryPart("reply", LINK, "178"), TextPart("wow"))],
+    "story_reply_expired": [received(StoryPart("reply", None, "178"), TextPart("wow"))],
     "story_mention": [received(StoryPart("mention", LINK))],
     "quick_reply": [received(TextPart("Yes"), ChoicePart("quick_reply", "Y", "Yes"))],
     "image": [media("image")],
@@ -108,6 +109,9 @@ CASES: dict[str, list[Inbound]] = {
         received(UnsupportedPart("avatar", data={"type": "avatar", "payload": {"url": LINK}})),
     ],
     "unsupported": [received(UnsupportedPart("is_unsupported", "The provider does not pass this content on"))],
+    "unsupported_string_flag": [
+        received(UnsupportedPart("is_unsupported", "The provider does not pass this content on")),
+    ],
     "unsend": [MessageUnsent(ACCOUNT, "m_1", ANN, AT)],
     "unsend_echo": [MessageUnsent(ACCOUNT, "m_1", ANN, AT, by_business=True)],
     "echo": [received(TextPart("hello"), mid="m_e1", echo=Echo(), opens_window=False)],
@@ -134,8 +138,16 @@ CASES: dict[str, list[Inbound]] = {
         received(TextPart("this?"), referral=Referral("product", id="77", data={"product": {"id": "77"}})),
     ],
     "reaction": [ReactionChanged(ACCOUNT, "m_out", ANN, "🔥", AT)],
+    "reaction_other": [ReactionChanged(ACCOUNT, "m_out", ANN, "🫶", AT)],
     "reaction_named": [ReactionChanged(ACCOUNT, "m_out", ANN, "❤️", AT)],
     "unreact": [ReactionChanged(ACCOUNT, "m_out", ANN, None, AT)],
+    "postback_referral": [
+        received(
+            ChoicePart("postback", "HOURS", "Hours?"),
+            mid="m_pb",
+            referral=Referral("shortlink", ref="bio", data=REF),  # type: ignore[arg-type]
+        )
+    ],
     "postback": [received(ChoicePart("postback", "HOURS", "Hours?"), mid="m_pb")],
     "referral": [
         received(
@@ -144,16 +156,35 @@ CASES: dict[str, list[Inbound]] = {
             referral=Referral("shortlink", ref="bio", data=REF),  # type: ignore[arg-type]
         )
     ],
+    "referral_shortlink": [
+        received(
+            SystemPart("referral", "bio", data={**REF, "source": "SHORTLINK"}),
+            mid="referral:714ec87eb84f0439ff1f2496ff471062078a222e",
+            referral=Referral("shortlink", ref="bio", data={**REF, "source": "SHORTLINK"}),
+        )
+    ],
+    "read_without_sender": [StatusReported(ACCOUNT, "m_out", "read", AT)],
     "read": [StatusReported(ACCOUNT, "m_out", "read", AT, peer=ANN)],
     "edit": [MessageEdited(ACCOUNT, "m_1", ANN, (TextPart("hi!"),), AT)],
     "edit_string_count": [MessageEdited(ACCOUNT, "m_1", ANN, (TextPart("hi!"),), AT)],
+    "edit_without_sender": [MessageEdited(ACCOUNT, "m_1", None, (TextPart("hi!"),), AT)],
     "edit_zero": [announced(0)],
     "edit_zero_string": [announced("0")],
     "pass_thread_control": [
         ChannelNotice(ACCOUNT, "pass_thread_control", {"new_owner_app_id": "123", "peer": "5005"}, AT),
     ],
+    "take_thread_control": [
+        ChannelNotice(ACCOUNT, "take_thread_control", {"previous_owner_app_id": "456", "peer": "5005"}, AT),
+    ],
+    "request_thread_control": [
+        ChannelNotice(ACCOUNT, "request_thread_control", {"requested_owner_app_id": "123", "peer": "5005"}, AT),
+    ],
     "unknown_event": [UnsupportedEvent(ACCOUNT, "typing", {**ITEM, "typing": {"on": True}}, AT)],  # type: ignore[dict-item]
     "standby": [received(TextPart("hi"), standby=True)],
+    "standby_echo": [
+        received(TextPart("hello"), mid="m_e2", echo=Echo(None, "1217981644879628"), standby=True, opens_window=False)
+    ],
+    "echo_entry_id_of_customer": [received(TextPart("hello"), mid="m_e1", echo=Echo(), opens_window=False)],
     "entry_id_of_customer": [received(TextPart("hi"))],
     "dashboard_test_change": [TEST_EVENT],
     "dashboard_test_item": [TEST_EVENT],

@@ -26,6 +26,7 @@ from channels.content import (
     UnsupportedPart,
 )
 from channels.inbound import (
+    AccountChanged,
     ChannelNotice,
     Echo,
     Inbound,
@@ -50,7 +51,14 @@ WATERMARK = datetime(2024, 10, 27, 3, 33, 19, tzinfo=UTC)
 CDN = "https://scontent.example/v/file?oh=1&oe=2"
 ANN = Person((Address("messenger_user", PAGE, "2002"),))
 REFERENCE = Person((Address("messenger_ref", PAGE, "UR-9"),))
-LINK = {"ref": "spring", "source": "SHORTLINK", "type": "OPEN_THREAD"}
+ADVERT: Any = {
+    "ref": "r1",
+    "source": "ADS",
+    "type": "OPEN_THREAD",
+    "ad_id": "6045",
+    "ads_context_data": {"ad_title": "Sale"},
+}
+LINK: Any = {"ref": "spring", "source": "SHORTLINK", "type": "OPEN_THREAD"}
 
 
 def load(name: str) -> Any:
@@ -65,12 +73,20 @@ def media(kind: Any, url: str | None = CDN) -> MediaPart:
     return MediaPart(kind, MediaRef(url=url) if url else None)
 
 
+def policy(action: str, health: Any, sentence: str, reason: str | None = None) -> AccountChanged:
+    data = {"action": action} if reason is None else {"action": action, "reason": reason}
+    return AccountChanged(PAGE, "policy", AT, health, sentence, data)  # type: ignore[arg-type]
+
+
 def notice(topic: str, data: Any) -> ChannelNotice:
     return ChannelNotice(PAGE, topic, data, AT)
 
 
 CASES: dict[str, list[Inbound]] = {
     "text": [received(TextPart("hi"))],
+    "text_string_timestamp": [received(TextPart("hi"))],
+    "reply_to_own_message": [received(TextPart("and this"), reply_to="m_0")],
+    "like_sticker": [received(media("sticker"))],
     "text_emoji": [received(TextPart("grüße 👋🏽"))],
     "reply": [received(TextPart("yes"), reply_to="m_prev")],
     "quick_reply": [received(TextPart("Yes"), ChoicePart("quick_reply", "Y", "Yes"))],
@@ -142,6 +158,9 @@ CASES: dict[str, list[Inbound]] = {
     ],
     "echo_inbox": [received(TextPart("hello"), mid="m_e2", echo=Echo(None, "26390203743090"), opens_window=False)],
     "edit": [MessageEdited(PAGE, "m_1", ANN, (TextPart("hi!"),), AT)],
+    "edit_string_count": [MessageEdited(PAGE, "m_1", ANN, (TextPart("hi!"),), AT)],
+    "edit_by_page": [MessageEdited(PAGE, "m_o1", ANN, (TextPart("hello!"),), AT, by_business=True)],
+    "reaction_by_page": [ReactionChanged(PAGE, "m_1", ANN, "👍", AT, by_business=True)],
     "reaction": [ReactionChanged(PAGE, "m_out", ANN, "❤", AT, opens_window=True)],
     "reaction_named": [ReactionChanged(PAGE, "m_out", ANN, "😮", AT, opens_window=True)],
     "unreact": [ReactionChanged(PAGE, "m_out", ANN, None, AT)],
@@ -169,6 +188,13 @@ CASES: dict[str, list[Inbound]] = {
             ),
         )
     ],
+    "referral_ad": [
+        received(
+            SystemPart("referral", "r1", data=ADVERT),
+            mid="referral:c95ca9edbdf2675534b269a83ce37518951f0e3d",
+            referral=Referral("ad", id="6045", ref="r1", headline="Sale", data=ADVERT),
+        )
+    ],
     "optin_ref": [
         received(
             SystemPart("optin", "box-1", data={"ref": "box-1"}),
@@ -184,6 +210,19 @@ CASES: dict[str, list[Inbound]] = {
             (SystemPart("optin", "box-1", data={"ref": "box-1", "user_ref": "UR-9"}),),
             AT,
             referral=Referral("optin", ref="box-1", data={"source": "optin", "ref": "box-1", "user_ref": "UR-9"}),
+        )
+    ],
+    # The token that would allow sending is left out, also where nobody is named.
+    "optin_without_person": [
+        UnsupportedEvent(
+            PAGE,
+            "optin",
+            {
+                "recipient": {"id": PAGE},
+                "timestamp": 1730000000000,
+                "optin": {"type": "notification_messages", "notification_messages_status": "RESUME_NOTIFICATIONS"},
+            },
+            AT,
         )
     ],
     "optin_stop": [PreferenceChanged(PAGE, ANN, "marketing_messages", False, AT, "News")],
@@ -205,7 +244,12 @@ CASES: dict[str, list[Inbound]] = {
     "take_thread_control": [notice("take_thread_control", {"previous_owner_app_id": "456", "peer": "2002"})],
     "request_thread_control": [notice("request_thread_control", {"requested_owner_app_id": "123", "peer": "2002"})],
     "app_roles": [notice("app_roles", {"123": ["primary_receiver"]})],
-    "policy_enforcement": [notice("policy_enforcement", {"action": "block", "reason": "spam"})],
+    "policy_enforcement": [
+        policy("block", "paused", "Meta keeps this Page from sending because of its policies. Meta says: spam", "spam"),
+    ],
+    "policy_warning": [policy("warning", "degraded", "Meta warns this Page because of its policies.")],
+    "policy_unblock": [policy("unblock", "ok", "Meta lets this Page send again.")],
+    "policy_unknown": [policy("review", None, "Meta judged this Page by its policies.")],
     "account_linking": [notice("account_linking", {"status": "linked", "peer": "2002"})],
     "response_feedback": [notice("response_feedback", {"feedback": "Good", "mid": "m_o1", "peer": "2002"})],
     "inbox_labels": [
@@ -218,6 +262,9 @@ CASES: dict[str, list[Inbound]] = {
         )
     ],
     "standby": [received(TextPart("hi"), standby=True)],
+    "standby_echo": [
+        received(TextPart("hello"), mid="m_e1", echo=Echo(None, "26390203743090"), standby=True, opens_window=False)
+    ],
     "seconds": [
         MessageReceived(
             PAGE,
@@ -334,7 +381,7 @@ def test_two_events_in_one_item_are_both_read() -> None:
 
 
 def test_an_order_with_an_unreadable_product_is_shown_as_it_came() -> None:
-    order = {"products": [{"retailer_id": "a", "quantity": 1}, {"name": "no id"}]}
+    order: Any = {"products": [{"retailer_id": "a", "quantity": 1}, {"name": "no id"}]}
     (event,) = parse(item(timestamp=1730000000000, order=order))
     assert isinstance(event, MessageReceived)
     assert event.parts == (SystemPart("order", data=order),)
