@@ -393,10 +393,15 @@ async def resume_marketing(unit: UnitOfWork, workspace_id: UUID, identity_id: UU
     return None if row is None else ReachView(*row)
 
 
-async def inherit_stops(unit: UnitOfWork, workspace_id: UUID, losers: Sequence[UUID], survivor: UUID) -> None:
-    """Who stopped marketing under one of the identities that are joined has stopped it under the one that stays."""
-    await unit.execute(
-        """
+async def inherit_stop(
+    unit: UnitOfWork, workspace_id: UUID, losers: Sequence[UUID], survivor: UUID
+) -> ReachView | None:
+    """Who stopped marketing under one of the identities that are joined has stopped it under the one that stays.
+
+    ``None`` when that changed nothing.
+    """
+    row = await unit.fetchrow(
+        f"""
         UPDATE identities i
         SET marketing_stopped_at = l.marketing_stopped_at, marketing_stopped_reason = l.marketing_stopped_reason
         FROM (
@@ -404,12 +409,13 @@ async def inherit_stops(unit: UnitOfWork, workspace_id: UUID, losers: Sequence[U
             WHERE workspace_id = $1 AND id = ANY($2) AND marketing_stopped_at IS NOT NULL
             ORDER BY marketing_stopped_at LIMIT 1
         ) l
-        WHERE i.workspace_id = $1 AND i.id = $3 AND i.marketing_stopped_at IS NULL
+        WHERE i.workspace_id = $1 AND i.id = $3 AND i.marketing_stopped_at IS NULL RETURNING {REACH}
         """,
         workspace_id,
         losers,
         survivor,
     )
+    return None if row is None else ReachView(*row)
 
 
 REACH = """i.contact_id, i.id, i.provider, i.unreachable, i.unreachable_at, i.marketing_stopped_at,

@@ -153,7 +153,9 @@ class Resolver:
             view = await rows.absorb_contact(unit, workspace_id, survivor.contact_id, other)
             unit.record(events.merged(workspace_id, view, other))
         await self._on_join(unit, workspace_id, survivor.identity_id, losers)
-        await rows.inherit_stops(unit, workspace_id, losers, survivor.identity_id)
+        reach = await rows.inherit_stop(unit, workspace_id, losers, survivor.identity_id)
+        if reach is not None:
+            unit.record(events.reachability(workspace_id, reach))
         await rows.delete_identities(unit, workspace_id, losers)
         blocked = any(identity.blocked for identity in group.known.values())
         return KnownAddress(

@@ -55,7 +55,7 @@ media = Table(
 )
 """``ref`` is the provider's way to the file (``MediaRef``, never a token), kept only while the file is still wanted;
 ``source`` its digest, by which the file is recognised in an edit. ``store_key`` is null again when the bytes are gone.
-``channel_id`` is null for an upload that was never sent. ``used_at``: when it was stored or last sent.
+``channel_id`` is null for an upload that was never sent. ``used_at``: when it was stored or last sent, or will be.
 No reference to ``messages``: a row outlives its message until its bytes are deleted."""
 
 media_uses = Table(

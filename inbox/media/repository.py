@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -157,13 +158,29 @@ async def drop_uses(unit: UnitOfWork, workspace_id: UUID, message_ids: Sequence[
     return [row[0] for row in gone]
 
 
+async def keep_until(unit: UnitOfWork, workspace_id: UUID, media_ids: Sequence[UUID], until: datetime) -> bool:
+    """``False`` when one of them is not there any more."""
+    kept = await unit.fetch(
+        """
+        UPDATE media m SET used_at = greatest(m.used_at, $3)
+        FROM (SELECT id FROM media WHERE workspace_id = $1 AND id = ANY($2) AND state = 'stored' ORDER BY id FOR UPDATE)
+             held
+        WHERE m.workspace_id = $1 AND m.id = held.id RETURNING m.id
+        """,
+        workspace_id,
+        media_ids,
+        until,
+    )
+    return len(kept) == len(set(media_ids))
+
+
 async def add_uses(
     unit: UnitOfWork, workspace_id: UUID, media_ids: Sequence[UUID], message_id: UUID, channel_id: UUID
 ) -> bool:
     """A message takes stored files along. ``False`` when one of them is not there any more."""
     kept = await unit.fetch(
         """
-        UPDATE media m SET used_at = now(), channel_id = coalesce(m.channel_id, $3)
+        UPDATE media m SET used_at = greatest(m.used_at, now()), channel_id = coalesce(m.channel_id, $3)
         FROM (SELECT id FROM media WHERE workspace_id = $1 AND id = ANY($2) AND state = 'stored' ORDER BY id FOR UPDATE)
              held
         WHERE m.workspace_id = $1 AND m.id = held.id RETURNING m.id

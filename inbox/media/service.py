@@ -7,6 +7,7 @@ file is a name and never a permission.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -178,6 +179,12 @@ class Media:
             for media_id, access in found.items()
             if access.view.state == "stored" and (caller is None or await self._may_see(unit, caller, access))
         }
+
+    async def keep_until(
+        self, unit: UnitOfWork, workspace_id: UUID, media_ids: Collection[UUID], until: datetime
+    ) -> bool:
+        """Let no retention delete what will be sent later: it counts as used at that time. ``False``: one is gone."""
+        return not media_ids or await rows.keep_until(unit, workspace_id, sorted(set(media_ids)), until)
 
     async def attach(
         self, unit: UnitOfWork, workspace_id: UUID, media_ids: Collection[UUID], message_id: UUID, channel_id: UUID

@@ -23,6 +23,8 @@ class Replica:
     messages: dict[str, dict[str, Json]] = field(default_factory=dict)
     channels: dict[str, Json] = field(default_factory=dict)
     agents: dict[str, Json] = field(default_factory=dict)
+    reach: dict[str, Json] = field(default_factory=dict)
+    """By identity: whether and since when somebody cannot, or does not want to, be written to."""
     renumbered: set[str] = field(default_factory=set)
     """Conversations whose messages have to be read again, as ``conversation.merged`` says."""
 
@@ -61,6 +63,8 @@ class Replica:
                     self.unread[thread] = sum(one["number"] > data["number"] for one in inbound)
             case "contact.created" | "contact.updated":
                 self.contacts[data["contact"]["id"]] = data["contact"]
+            case "contact.reachability":
+                self.reach[data["reach"]["identity_id"]] = _reach(data["reach"])
             case "contact.merged":
                 self.contacts[data["contact"]["id"]] = data["contact"]
                 self.contacts.pop(data["merged"], None)
@@ -96,9 +100,19 @@ class Replica:
             _compare(name, getattr(self, name), getattr(fresh, name), found)
         shown = {contact_id: self.contacts.get(contact_id) for contact_id in fresh.contacts}
         _compare("contacts", shown, fresh.contacts, found)
+        known = {identity_id: self.reach.get(identity_id, NOTHING_SAID) for identity_id in fresh.reach}
+        _compare("reach", known, fresh.reach, found)
         counts = {thread: self.unread.get(thread, 0) for thread in fresh.conversations}
         _compare("unread", counts, {thread: fresh.unread.get(thread, 0) for thread in counts}, found)
         return found
+
+
+REACH = ("unreachable", "unreachable_at", "marketing_stopped_at", "marketing_stopped_reason")
+NOTHING_SAID: Json = dict.fromkeys(REACH)
+
+
+def _reach(data: Mapping[str, Any]) -> Json:
+    return {name: data[name] for name in REACH}
 
 
 async def snapshot(api: Api, me: str) -> Replica:
@@ -116,6 +130,9 @@ async def snapshot(api: Api, me: str) -> Replica:
             detail = await api.get(f"/v1/conversations/{thread}")
             assert detail["conversation"] == taken.conversations[thread] or detail["position"] != page["position"]
             positions |= {position, detail["position"]}
+        for contact_id in taken.contacts:
+            for identity in (await api.get(f"/v1/contacts/{contact_id}"))["identities"]:
+                taken.reach[identity["id"]] = _reach(identity)
         taken.channels = {one["id"]: one for one in (await api.get("/v1/channels?limit=200"))["items"]}
         taken.agents = {one["id"]: one for one in (await api.get("/v1/agents?limit=200"))["items"]}
         positions.add((await api.get("/v1/conversations?limit=1"))["position"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from media_world import PNG, File, MediaWorld, media_world, message
@@ -363,6 +364,19 @@ async def test_an_upload_that_nobody_sent_goes_after_a_week(world: MediaWorld) -
     await world.runtime.media.retention.sweep()
     await world.work()
     assert ((await world.row())["state"], world.kept()) == ("expired", [])
+
+
+async def test_an_upload_that_will_be_sent_later_is_kept_until_then(world: MediaWorld) -> None:
+    made = await uploaded(world)
+    await world.fetch("UPDATE media SET used_at = now() - interval '8 days'")
+    media, media_id = world.runtime.media, UUID(made["media"]["id"])
+    row = await world.row()
+    async with world.runtime.database.transaction() as unit:
+        until = datetime.now(UTC) + timedelta(days=30)
+        assert await media.service.keep_until(unit, row["workspace_id"], [media_id], until)
+        assert not await media.service.keep_until(unit, row["workspace_id"], [uuid4()], until)
+    await media.retention.sweep()
+    assert (await world.row())["state"] == "stored"
 
 
 async def test_a_file_whose_job_was_lost_is_shown_as_failed(world: MediaWorld) -> None:

@@ -82,3 +82,4 @@ async def test_joining_two_identities_forgets_no_stop(world: World) -> None:
     rows = await world.node.fetch("SELECT id, marketing_stopped_reason FROM identities")
     assert [row[1] for row in rows] == ["asked"]
     assert rows[0][0] != second.identity_id
+    assert [one["identity_id"] for one in await told(world)] == [str(second.identity_id), str(rows[0][0])]
