@@ -1,32 +1,33 @@
-"""What every adapter of the registry has to keep, whatever its channel. A new one adds its line to ``CHANNELS``."""
+"""What every adapter has to keep, whatever its channel. A new one adds its lines to ``contract_channels``."""
 
 from __future__ import annotations
 
 import json
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import get_args
 
 import orjson
 import pytest
 import regex
+from contract_channels import ADAPTERS, CHANNELS, ENDPOINTS, PROVIDERS, TOKEN
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from channels.abilities import EditsMessages, HasTemplates, Moderates
 from channels.adapter import Adapter, Http, HttpAnswer, Provider, WebhookSecrets
 from channels.content import ContactCard, MediaKind
 from channels.errors import ChannelError, ContentRefused, FetchError, SendError
-from channels.inbound import Inbound, UnsupportedEvent
-from channels.meta import signature
+from channels.inbound import Inbound, TemplateChanged, UnsupportedEvent
 from channels.outbound import (
     Accepted,
     Choice,
     ChoiceSection,
     Envelope,
+    OutboundAlbum,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -35,13 +36,11 @@ from channels.outbound import (
     OutboundReaction,
     OutboundTemplate,
     OutboundText,
+    Piece,
 )
-from channels.registry import ADAPTERS, PROVIDERS
 from channels.split import measure
-from channels.types import Account, Address, JsonObject, JsonValue
+from channels.types import JsonValue
 
-DATA = Path(__file__).parents[1] / "data"
-TOKEN = "EAAB7-very-secret-token-0123456789:abcdefghij"
 SECRETS = WebhookSecrets(signing=("first secret", "second secret"), verify_token="handshake")
 
 FAULT_CODES = frozenset(
@@ -52,46 +51,6 @@ FAULT_CODES = frozenset(
     )
 )  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """What the suite has to know of a channel: an account, somebody to write to, and an error body of its provider."""
-
-    account: Account
-    peer: Address
-    error: JsonObject
-    """With the token in it, as providers do quote it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """How the provider proves itself: ``headers`` of a body under a secret, and whether they depend on the body."""
-
-    headers: Callable[[bytes, str], dict[str, str]]
-    signs_the_body: bool
-
-
-META_ERROR: JsonObject = {"error": {"code": 100, "message": f"bad {TOKEN}", "error_data": {"details": f"see {TOKEN}"}}}
-
-CHANNELS = {
-    "whatsapp": Channel(Account("whatsapp", "111", TOKEN), Address("whatsapp_phone", "", "15551230001"), META_ERROR),
-    "messenger": Channel(Account("messenger", "222", TOKEN), Address("messenger_user", "222", "7001"), META_ERROR),
-    "instagram": Channel(
-        Account("instagram", "333", TOKEN, options={"stack": "login"}),
-        Address("instagram_user", "333", "8001"),
-        META_ERROR,
-    ),
-    "telegram": Channel(
-        Account("telegram", "444", TOKEN),
-        Address("telegram_user", "", "42"),
-        {"ok": False, "error_code": 400, "description": f"Bad Request: bot{TOKEN} is wrong"},
-    ),
-}
-
-ENDPOINTS = {
-    "meta": Endpoint(lambda body, secret: {signature.HEADER: signature.sign(body, secret)}, signs_the_body=True),
-    "telegram": Endpoint(lambda body, secret: {"x-telegram-bot-api-secret-token": secret}, signs_the_body=False),
-}
 
 every_adapter = pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=list(ADAPTERS))
 every_provider = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=list(PROVIDERS))
@@ -106,7 +65,7 @@ def test_the_registry_is_covered() -> None:
     for kind, adapter in ADAPTERS.items():
         assert adapter.kind == kind
         assert adapter.provider in PROVIDERS
-        assert list((DATA / kind).glob("*.json")), f"no recorded payloads of {kind}"
+        assert list(CHANNELS[kind].payloads.glob("*.json")), f"no recorded payloads of {kind}"
 
 
 # --- Capabilities -----------------------------------------------------------------------------------------------------
@@ -126,6 +85,15 @@ def test_capabilities_are_complete_data(adapter: Adapter) -> None:
     assert (can.reactions == "fixed") == bool(can.reaction_emoji)
     assert can.album >= 1
     assert can.window is None or can.window.hours > 0
+
+
+@every_adapter
+def test_abilities_and_capabilities_say_the_same(adapter: Adapter) -> None:
+    can = adapter.capabilities
+    assert isinstance(adapter, EditsMessages) == (can.edit or can.delete)
+    assert isinstance(adapter, Moderates) == can.blocks_people
+    # Messenger's utility templates can be sent, but no list of them can be had.
+    assert can.templates or not isinstance(adapter, HasTemplates)
 
 
 def refused(adapter: Adapter, part: OutboundPart) -> ContentRefused:
@@ -155,8 +123,43 @@ def test_media_are_planned_as_the_capabilities_say(adapter: Adapter, kind: Media
     assert refused(adapter, media(adapter, kind, size=rule.max_bytes + 1)).allowed == rule.max_bytes
     if rule.mime_types:
         refused(adapter, media(adapter, kind, mime_type="application/x-unheard-of"))
-    if rule.caption is not None:
-        refused(adapter, media(adapter, kind, caption="x" * (rule.caption.maximum + 1)))
+
+
+@every_adapter
+@pytest.mark.parametrize("kind", get_args(MediaKind))
+def test_a_caption_of_any_length_arrives_or_is_refused(adapter: Adapter, kind: MediaKind) -> None:
+    """Refused with the limit, or sent on as text where the file cannot carry it: never cut, never dropped."""
+    rule = adapter.capabilities.media.get(kind)
+    if rule is None:
+        return
+    for length in (1, rule.caption.maximum if rule.caption else 0, 1025):
+        caption = "x" * length
+        told = attempt(adapter, media(adapter, kind, caption=caption))
+        if isinstance(told, ContentRefused):
+            assert rule.caption is not None, "words that a kind cannot carry follow as a text"
+            assert (told.code, told.allowed) == ("too_long", rule.caption.maximum)
+            assert length > rule.caption.maximum
+        else:
+            assert "".join(piece.text or "" for piece in told) == caption
+            assert told[0].media_ids == ("m1",)
+
+
+def attempt(adapter: Adapter, part: OutboundPart) -> tuple[Piece, ...] | ContentRefused:
+    try:
+        return adapter.plan([part])
+    except ContentRefused as refusal:
+        return refusal
+
+
+@every_adapter
+def test_an_album_arrives_whole_and_in_order(adapter: Adapter) -> None:
+    can = adapter.capabilities
+    kinds: list[MediaKind] = [kind for kind in get_args(MediaKind) if kind in can.media][:3]
+    items = [media(adapter, kind, media_id=f"m{number}") for number, kind in enumerate(kinds * can.album * 2)]
+    pieces = [piece for piece in adapter.plan([OutboundAlbum(tuple(items), "Our trip")]) if piece.media_ids]
+    assert [one for piece in pieces for one in piece.media_ids] == [item.media_id for item in items]
+    assert all(len(piece.media_ids) <= can.album for piece in pieces)
+    assert refused(adapter, OutboundAlbum(())).code == "empty"
 
 
 @every_adapter
@@ -260,13 +263,15 @@ def check_items(items: list[Inbound]) -> None:
         assert item.occurred_at is None or item.occurred_at.tzinfo is not None
         assert item.account_id or isinstance(item, UnsupportedEvent)
         external_id = getattr(item, "external_id", "-")
+        if isinstance(item, TemplateChanged) and external_id is None:
+            continue
         assert isinstance(external_id, str)
         assert 0 < len(external_id) <= 1024
 
 
 @cache
 def recorded(kind: str) -> list[bytes]:
-    return [path.read_bytes() for path in sorted((DATA / kind).glob("*.json"))]
+    return [path.read_bytes() for path in sorted(CHANNELS[kind].payloads.glob("*.json"))]
 
 
 @every_adapter
