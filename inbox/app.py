@@ -41,6 +41,8 @@ from inbox.runtime import Runtime
 from inbox.socket_commands import socket_commands
 from inbox.subscriptions import events as subscription_events
 from inbox.subscriptions.routes import SubscriptionRoutes
+from inbox.templates import events as template_events
+from inbox.templates.routes import TemplateRoutes
 
 DESCRIPTION = """One inbox for WhatsApp, Messenger, Instagram and Telegram.
 
@@ -56,6 +58,7 @@ EVENTS: Final[Mapping[str, type]] = {
     **conversation_events.EVENTS,
     **message_events.EVENTS,
     **subscription_events.EVENTS,
+    **template_events.EVENTS,
 }
 """Everything that a log can say."""
 
@@ -124,7 +127,8 @@ def route_groups(runtime: Runtime) -> list[object]:
         AuditRoutes(runtime.audit),
         AgentRoutes(runtime.agents),
         ProviderAppRoutes(runtime.apps),
-        ChannelRoutes(runtime.channels),
+        ChannelRoutes(runtime.channels, runtime.connecting),
+        TemplateRoutes(runtime.templates.service),
         ContactRoutes(runtime.contacts),
         ConversationRoutes(runtime.conversations, runtime.signals.read),
         MessageRoutes(runtime.messages, runtime.sending),

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 
 from apscheduler.triggers.interval import IntervalTrigger
@@ -27,8 +28,10 @@ from inbox.agents.tokens import Tickets, Tokens
 from inbox.agents.workspaces import Workspaces
 from inbox.audit.service import Audit
 from inbox.connections.apps import ProviderApps
+from inbox.connections.connecting import Connecting
 from inbox.connections.directory import Directory
 from inbox.connections.service import Channels
+from inbox.connections.upkeep import ChannelUpkeep
 from inbox.conversations.profiles import ProfileFetcher, ProfileRequests
 from inbox.conversations.service import Conversations
 from inbox.delivery.build import build_delivery
@@ -55,6 +58,7 @@ from inbox.kernel.supervisor import Supervisor
 from inbox.kernel.wakeup import Wakeup
 from inbox.media.attachments import Attachments
 from inbox.media.build import build_media
+from inbox.messages.channel_news import ChannelNews
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.media_parts import MediaParts
 from inbox.messages.receiving import Receiver
@@ -66,6 +70,7 @@ from inbox.realtime.relay import PostgresRelay
 from inbox.realtime.tail import TOPIC as EVENTS_TOPIC
 from inbox.realtime.tail import CommitAnnouncer
 from inbox.subscriptions.build import build_subscriptions
+from inbox.templates.build import build_templates
 from scheduler.build import build_clock
 
 log = logging.getLogger(__name__)
@@ -133,13 +138,36 @@ class Runtime:
             allow_private=settings.allow_private_networks,
         )
 
+        self.jobs = Jobs(self.wakeup)
+        self.worker = Worker(self.database, self.wakeup)
+        self.templates = build_templates(self, adapters)
+        self.templates.syncing.register(self.worker)
+        health = self.channels.health
+        self.connecting = Connecting(
+            self.database,
+            self.directory,
+            self.http,
+            health,
+            self.templates.syncing.ask,
+            public_url=settings.public_url,
+        )
+        self.channel_upkeep = ChannelUpkeep(
+            self.database,
+            self.directory,
+            self.box,
+            self.http,
+            health,
+            self.jobs,
+            adapters,
+            silent_after=timedelta(hours=settings.channel_silent_hours),
+        )
+        self.channel_upkeep.register(self.worker)
+
         # Conversations and messages
         self.contacts = Contacts(self.database)
         self.conversations = Conversations(self.database, self.event_log, self.directory)
         self.messages = Messages(self.database, self.event_log, self.conversations)
         wake_delivery = partial(self.wakeup.publish, DELIVERIES_TOPIC)
-        self.jobs = Jobs(self.wakeup)
-        self.worker = Worker(self.database, self.wakeup)
         self.media = build_media(self, MediaParts(self.conversations))
         self.media.register(self.worker)
         ProfileFetcher(self.database, self.directory, self.http).register(self.worker)
@@ -150,7 +178,12 @@ class Runtime:
         # The way in
         resolver = Resolver(ThreadJoiner(self.conversations).join)
         self.receiver = Receiver(
-            resolver, self.conversations, Attachments(self.jobs), ProfileRequests(self.jobs), self.signals.acknowledge
+            resolver,
+            self.conversations,
+            Attachments(self.jobs),
+            ProfileRequests(self.jobs),
+            self.signals.acknowledge,
+            ChannelNews(health, self.templates.syncing),
         )
         self.ingest_metrics = IngestMetrics(self.registry)
         self.processor = Processor(self.database, self.directory, providers, self.receiver, self.ingest_metrics)
@@ -172,6 +205,9 @@ class Runtime:
         )
         self.outgoing = build_subscriptions(self, events_topic=EVENTS_TOPIC, owners_topic=TOKENS_TOPIC)
         self.clock = build_clock(self)
+        self.clock.add_upkeep("templates", IntervalTrigger(minutes=30, jitter=300), self.templates.refresh)
+        self.clock.add_upkeep("channels", IntervalTrigger(minutes=10, jitter=60), self.channel_upkeep.watch)
+        self.clock.add_upkeep("tokens", IntervalTrigger(hours=6, jitter=600), self.channel_upkeep.ask_for_renewals)
         self.clock.add_upkeep("media", IntervalTrigger(minutes=10, jitter=60), self.media.retention.sweep)
 
     async def start(self) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import orjson
 from prometheus_client import CollectorRegistry
 
 import inbox.tables  # noqa: F401 - fills the metadata, from which the partitions are made
-from channels.adapter import Adapter
+from channels.adapter import Adapter, Http
 from channels.registry import ADAPTERS, PROVIDERS
 from contacts.resolution import Resolver
 from inbox.connections.directory import Channel, Directory
+from inbox.connections.health import ChannelHealth
 from inbox.conversations.profiles import ProfileRequests
 from inbox.conversations.service import Conversations
 from inbox.ingest.metrics import IngestMetrics
@@ -28,8 +29,10 @@ from inbox.kernel.partitions import ensure
 from inbox.kernel.secrets import SecretBox
 from inbox.kernel.wakeup import Wakeup
 from inbox.media.attachments import Attachments
+from inbox.messages.channel_news import ChannelNews
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.receiving import Receiver
+from inbox.templates.syncing import TemplateSync
 
 APP_SECRET = "an app secret of the tests"
 BOT_SECRET = "a_bot_secret_of_the_tests"
@@ -68,12 +71,14 @@ async def start_node(dsn: str, *, adapters: dict[str, Adapter] | None = None, co
     conversations = Conversations(database, event_log, directory)
     tapped: list[tuple[Channel, str]] = []
     jobs = Jobs(Wakeup())
+    health = ChannelHealth(directory, lambda: None)
     receiver = Receiver(
         Resolver(ThreadJoiner(conversations).join),
         conversations,
         Attachments(jobs),
         ProfileRequests(jobs),
         lambda channel, token: tapped.append((channel, token)),
+        ChannelNews(health, TemplateSync(database, directory, cast(Http, None), jobs, health.token_refused)),
     )
     metrics = IngestMetrics(CollectorRegistry())
     processor = Processor(database, directory, PROVIDERS, receiver, metrics)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 import orjson
@@ -22,6 +23,8 @@ from inbox.kernel.database import Database
 from inbox.kernel.errors import NotFound
 from inbox.kernel.secrets import SecretBox
 
+OWNER_OPTION: Final = "waba_id"
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -33,6 +36,13 @@ class Channel:
     state: str
     account: Account
     adapter: Adapter = field(repr=False)
+    token_version: int = 1
+    """Of the token in ``account``: what is said about an older one says nothing about the channel."""
+
+    @property
+    def owner(self) -> str:
+        """The provider's account that stands above this one: the WABA of a number; otherwise the account itself."""
+        return self.account.options.get(OWNER_OPTION, self.account.account_id)
 
     @property
     def window_hours(self) -> int | None:
@@ -62,7 +72,7 @@ class Directory:
         self._graph_version = graph_version
         self._apps: ExpiringCache[str, ProviderApp] = ExpiringCache(fresh=10, unknown=2)
         self._apps_by_id: ExpiringCache[UUID, ProviderApp] = ExpiringCache(fresh=10, unknown=2)
-        self._accounts: ExpiringCache[tuple[UUID, str], Channel] = ExpiringCache(fresh=10, unknown=2)
+        self._accounts: ExpiringCache[tuple[UUID, str], tuple[Channel, ...]] = ExpiringCache(fresh=10, unknown=2)
         self._channels: ExpiringCache[tuple[UUID, UUID], Channel] = ExpiringCache(fresh=10, unknown=2)
 
     def forget(self) -> None:
@@ -91,13 +101,18 @@ class Directory:
 
     async def find_account(self, app_id: UUID, account_id: str) -> Channel | None:
         """The channel of a provider account, if it is connected through this app."""
+        found = await self.find_accounts(app_id, account_id)
+        return found[0] if found else None
 
-        async def read() -> Channel | None:
+    async def find_accounts(self, app_id: UUID, account_id: str) -> tuple[Channel, ...]:
+        """The same; or, where the id names the owner of several accounts, the channels of all of them."""
+
+        async def read() -> tuple[Channel, ...] | None:
             async with self._database.session() as connection:
-                row = await rows.find_account(connection, app_id, account_id)
-            return None if row is None else self.unseal_channel(row)
+                found = await rows.find_accounts(connection, app_id, account_id)
+            return tuple(self.unseal_channel(row) for row in found) or None
 
-        return await self._accounts.get((app_id, account_id), read)
+        return await self._accounts.get((app_id, account_id), read) or ()
 
     async def get(self, workspace_id: UUID, channel_id: UUID) -> Channel:
         """Raises ``ChannelUnknown``."""
@@ -130,5 +145,13 @@ class Directory:
         token = self._box.open(row.token, table="channels", row=row.id, column="token").decode()
         account = Account(row.kind, row.account_id, token, row.api_base, self._graph_version, row.options)
         return Channel(
-            row.workspace_id, row.id, row.app_id, row.kind, row.name, row.state, account, self._adapters[row.kind]
+            row.workspace_id,
+            row.id,
+            row.app_id,
+            row.kind,
+            row.name,
+            row.state,
+            account,
+            self._adapters[row.kind],
+            row.token_version,
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -40,13 +40,20 @@ class ChannelRow:
     state: str
     health: str
     health_reason: str | None
+    health_aspects: Mapping[str, Any]
+    token_version: int
+    token_set_at: datetime
+    token_expires_at: datetime | None
+    sending_paused_until: datetime | None
+    sending_paused_reason: str | None
     created_at: datetime
     updated_at: datetime | None
 
 
 APP = "id, workspace_id, provider, name, endpoint_key, account_id, secrets, created_at"
 CHANNEL = """workspace_id, id, provider_app_id, kind, account_id, name, token, api_base, options, state, health,
-    health_reason, created_at, updated_at"""
+    health_reason, health_aspects, token_version, token_set_at, token_expires_at, sending_paused_until,
+    sending_paused_reason, created_at, updated_at"""
 
 
 def app(row: asyncpg.Record | None) -> AppRow | None:
@@ -65,17 +72,19 @@ async def find_app_by_id(connection: Connection, app_id: UUID) -> AppRow | None:
     return app(await connection.fetchrow(f"SELECT {APP} FROM provider_apps WHERE id = $1", app_id))
 
 
-async def find_account(connection: Connection, app_id: UUID, account_id: str) -> ChannelRow | None:
-    return channel(
-        await connection.fetchrow(
-            f"""SELECT {CHANNEL} FROM channels WHERE provider_app_id = $1
-                AND (account_id = $2 OR (options->>'waba_id' = $2 AND EXISTS (
-                    SELECT 1 FROM provider_apps a WHERE a.id = $1 AND a.workspace_id = channels.workspace_id)))
-                ORDER BY (account_id = $2) DESC, id LIMIT 1""",
-            app_id,
-            account_id,
-        )
+async def find_accounts(connection: Connection, app_id: UUID, account_id: str) -> list[ChannelRow]:
+    """The channel of the account; otherwise all whose owner it is. Nobody has proved who owns the accounts of an app of
+    the installation: there only the account itself counts."""
+    found = await connection.fetch(
+        f"""SELECT {CHANNEL} FROM channels WHERE provider_app_id = $1
+            AND (account_id = $2 OR (options->>'waba_id' = $2 AND EXISTS (
+                SELECT 1 FROM provider_apps a WHERE a.id = $1 AND a.workspace_id = channels.workspace_id)))
+            ORDER BY (account_id = $2) DESC, id""",
+        app_id,
+        account_id,
     )
+    channels = [ChannelRow(*row) for row in found]
+    return channels[:1] if channels and channels[0].account_id == account_id else channels
 
 
 async def find_channel(connection: Connection, workspace_id: UUID, channel_id: UUID) -> ChannelRow | None:
@@ -227,10 +236,12 @@ async def insert_channel(
 async def update_channel(
     unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, fields: Mapping[str, object]
 ) -> ChannelRow:
-    """``fields``: name, token (sealed), state, options, health, health_reason."""
+    """``fields``: name, token (sealed), state, options, health with its reason and aspects, expiry, pause."""
     assignments = "".join(f"{column} = ${n}, " for n, column in enumerate(fields, 3))
     if "health" in fields:
         assignments += "health_changed_at = now(), "
+    if "token" in fields:
+        assignments += "token_version = token_version + 1, token_set_at = now(), renewal_tried_at = NULL, "
     row = await unit.fetchrow(
         f"""
         UPDATE channels SET {assignments}updated_at = now() WHERE workspace_id = $1 AND id = $2 RETURNING {CHANNEL}
@@ -252,3 +263,80 @@ async def delete_channel(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID)
     except asyncpg.ForeignKeyViolationError:
         return "used"
     return "gone" if gone else "unknown"
+
+
+# --- traffic, silence, ends of tokens ---------------------------------------------------------------------------------
+
+
+async def note_traffic(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID) -> bool:
+    """Heard of just now; whether the channel was taken for silent. The last fourteen days with traffic are kept."""
+    silent: bool | None = await unit.fetchval(
+        """
+        WITH noted AS (
+            INSERT INTO channel_traffic AS t (workspace_id, channel_id, last_at, days)
+            SELECT workspace_id, id, now(), ARRAY[current_date] FROM channels WHERE workspace_id = $1 AND id = $2
+            ON CONFLICT (workspace_id, channel_id) DO UPDATE SET last_at = now(),
+                days = CASE WHEN t.days[cardinality(t.days)] = current_date THEN t.days
+                       ELSE (t.days || current_date)[greatest(1, cardinality(t.days) - 12):] END
+        )
+        SELECT health_aspects ? 'silent' FROM channels WHERE workspace_id = $1 AND id = $2
+        """,
+        workspace_id,
+        channel_id,
+    )
+    return bool(silent)
+
+
+async def silent_channels(connection: Connection, after: timedelta) -> list[tuple[UUID, UUID, datetime]]:
+    """(workspace, channel, last heard of): nothing came for that long, though on three of the seven days before then
+    something did. Those that are known to be silent, or cannot work anyway, are left out."""
+    found = await connection.fetch(
+        """
+        SELECT t.workspace_id, t.channel_id, t.last_at FROM channel_traffic t
+        JOIN channels c ON c.workspace_id = t.workspace_id AND c.id = t.channel_id
+        WHERE t.last_at < now() - $1::interval AND c.state = 'enabled' AND c.health <> 'reauthorise'
+          AND NOT c.health_aspects ? 'silent'
+          AND (SELECT count(*) FROM unnest(t.days) AS d WHERE d > t.last_at::date - 7) >= 3
+        ORDER BY t.workspace_id, t.channel_id
+        """,
+        after,
+    )
+    return [(row[0], row[1], row[2]) for row in found]
+
+
+async def ending_tokens(connection: Connection, within: timedelta) -> list[tuple[UUID, UUID, datetime]]:
+    """(workspace, channel, end) of tokens that have ended, or will within this time."""
+    found = await connection.fetch(
+        """SELECT workspace_id, id, token_expires_at FROM channels
+           WHERE token_expires_at < now() + $1::interval AND state = 'enabled' ORDER BY workspace_id, id""",
+        within,
+    )
+    return [(row[0], row[1], row[2]) for row in found]
+
+
+async def renewable_tokens(
+    connection: Connection, kinds: Sequence[str], *, before: timedelta, youngest: timedelta, every: timedelta
+) -> list[tuple[UUID, UUID]]:
+    """(workspace, channel): ends within ``before``, or nobody knows when; not tried within a day (or ``every``)."""
+    found = await connection.fetch(
+        """
+        SELECT workspace_id, id FROM channels
+        WHERE kind = ANY($1) AND health <> 'reauthorise' AND token_set_at < now() - $3::interval
+          AND CASE WHEN token_expires_at IS NULL
+              THEN greatest(renewal_tried_at, token_set_at) < now() - $4::interval
+              ELSE token_expires_at < now() + $2::interval
+                   AND (renewal_tried_at IS NULL OR renewal_tried_at < now() - interval '1 day') END
+        ORDER BY workspace_id, id
+        """,
+        kinds,
+        before,
+        youngest,
+        every,
+    )
+    return [(row[0], row[1]) for row in found]
+
+
+async def note_renewal(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID) -> None:
+    await unit.execute(
+        "UPDATE channels SET renewal_tried_at = now() WHERE workspace_id = $1 AND id = $2", workspace_id, channel_id
+    )

@@ -10,6 +10,7 @@ from inbox.agents.origin import BaseUrl
 from inbox.agents.principal import Principal
 from inbox.agents.schemas import ListQuery
 from inbox.connections.apps import AppInUse, AppShared, AppUnknown, ProviderApps
+from inbox.connections.connecting import Connecting, PublicUrlUnset
 from inbox.connections.directory import ChannelUnknown
 from inbox.connections.schemas import (
     ChannelIn,
@@ -17,6 +18,7 @@ from inbox.connections.schemas import (
     ChannelPatch,
     ChannelView,
     CheckOut,
+    ConnectOut,
     ProviderAppCreated,
     ProviderAppIn,
     ProviderAppPatch,
@@ -65,8 +67,9 @@ class ProviderAppRoutes:
 class ChannelRoutes:
     """Connected WhatsApp numbers, Pages, Instagram accounts and Telegram bots."""
 
-    def __init__(self, channels: Channels) -> None:
+    def __init__(self, channels: Channels, connecting: Connecting) -> None:
         self._channels = channels
+        self._connecting = connecting
 
     @get("/v1/channel-kinds", errors=(Forbidden,))
     async def kinds(self, caller: Principal) -> list[ChannelKind]:
@@ -100,8 +103,16 @@ class ChannelRoutes:
 
     @post("/v1/channels/{channel_id}/check", errors=(Forbidden, ChannelUnknown))
     async def check(self, caller: Principal, channel_id: UUID) -> CheckOut:
-        """Ask the provider whether the stored credentials work; the health of the channel follows the answer."""
-        return await self._channels.check(caller, channel_id)
+        """Ask the provider whether the stored credentials work and everything is set up; the health follows."""
+        return await self._connecting.check(caller, channel_id)
+
+    @post("/v1/channels/{channel_id}/connect", status=200, errors=(Forbidden, ChannelUnknown, PublicUrlUnset))
+    async def connect(self, caller: Principal, channel_id: UUID) -> ConnectOut:
+        """Have the provider deliver to this installation, after a check of the credentials. Again does no harm.
+
+        Says what was done and what a person still has to do by hand, with the webhook URL and the verify token.
+        """
+        return await self._connecting.connect(caller, channel_id)
 
     @get("/v1/channels", errors=(Forbidden,))
     async def list(self, caller: Principal, query: Annotated[ListQuery, Query()]) -> Page[ChannelView]:

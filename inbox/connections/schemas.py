@@ -87,8 +87,22 @@ class ProviderAppPatch(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class HealthReason:
+    """One thing that is wrong: ``token``, ``expiry``, ``renewal``, ``silent``, ``quality``, ``restriction``, …"""
+
+    aspect: str
+    health: Literal["degraded", "paused", "reauthorise"]
+    reason: str | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelView:
-    """A connected number, Page, account or bot. ``health_reason`` is a sentence for a person."""
+    """A connected number, Page, account or bot. ``health_reason`` is a sentence for a person.
+
+    ``health`` is the worst of ``health_reasons``. ``sending_paused_until``: the provider throttles the channel until
+    then; a time that has passed means nothing any more.
+    """
 
     id: UUID
     kind: str
@@ -98,6 +112,10 @@ class ChannelView:
     state: State
     health: Health
     health_reason: str | None
+    health_reasons: list[HealthReason]
+    sending_paused_until: datetime | None
+    sending_paused_reason: str | None
+    token_expires_at: datetime | None
     options: Mapping[str, str]
     api_base: str | None
     created_at: datetime
@@ -149,6 +167,16 @@ class CheckedAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingView:
+    """One thing that was looked at. ``reason`` and ``remedy`` are sentences for a person."""
+
+    code: str
+    state: Literal["ok", "warning", "broken"]
+    reason: str
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckFault:
     """``reauthorise``: a new token is needed."""
 
@@ -161,8 +189,27 @@ class CheckFault:
 
 @dataclass(frozen=True, slots=True)
 class CheckOut:
-    """Whether the credentials of the channel work; ``fault`` says why not."""
+    """Whether the credentials of the channel work; ``fault`` says why not.
+
+    ``findings``: everything that was looked at, with what a person can do about it.
+    """
 
     ok: bool
     account: CheckedAccount | None
     fault: CheckFault | None
+    findings: list[FindingView] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOut:
+    """What was done at the provider, and what is left to do by hand. ``ok``: nothing is broken.
+
+    ``webhook_url`` and ``verify_token`` go into the provider's form where it has one; null for shared apps.
+    """
+
+    ok: bool
+    channel: ChannelView
+    fault: CheckFault | None
+    findings: list[FindingView]
+    webhook_url: str | None
+    verify_token: str | None = field(repr=False)

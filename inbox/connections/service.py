@@ -1,4 +1,4 @@
-"""Channels: connecting, renaming, disabling, and what their credentials are worth.
+"""Channels: adding, renaming, disabling, deleting.
 
 One provider account is connected at most once in an installation; a refusal tells nothing about who has it. Who
 connects an account through an app of the installation has to prove with its token that it is theirs, since the webhooks
@@ -12,26 +12,24 @@ from uuid import UUID
 
 from channels.adapter import Adapter, Http
 from channels.capabilities import Capabilities
-from channels.errors import FetchError
 from channels.types import Account
 from inbox.agents.principal import Principal
 from inbox.connections import events
 from inbox.connections import repository as rows
+from inbox.connections.asking import ask
 from inbox.connections.directory import ChannelUnknown, Directory
+from inbox.connections.health import OF_THE_TOKEN, ChannelHealth, columns, without
 from inbox.connections.repository import AppRow, ChannelRow
 from inbox.connections.schemas import (
     ChannelIn,
     ChannelKind,
     ChannelPatch,
     ChannelView,
-    CheckedAccount,
     CheckFault,
-    CheckOut,
-    Health,
 )
+from inbox.connections.views import view
 from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.errors import Conflict, Fault, Invalid
-from inbox.kernel.http_errors import HttpError
 from inbox.kernel.http_guard import Network, NotAllowed, parse_url
 from inbox.kernel.ids import new_id
 from inbox.kernel.secrets import SecretBox
@@ -65,7 +63,7 @@ class Channels:
         self._directory = directory
         self._adapters = adapters
         self._http = http
-        self._changed = changed
+        self.health = ChannelHealth(directory, changed)
         self._graph_version = graph_version
         self._allow_private = allow_private
 
@@ -155,8 +153,8 @@ class Channels:
                 fields["token"] = self._box.seal(
                     patch.token.get_secret_value(), table="channels", row=channel_id, column="token"
                 )
-                if before.health == "reauthorise":
-                    fields |= {"health": "ok", "health_reason": None}
+                fields["token_expires_at"] = None
+                fields |= columns(without(before.health_aspects, OF_THE_TOKEN))
             if not fields:
                 return view(before)
             row = await rows.update_channel(unit, caller.workspace_id, channel_id, fields)
@@ -176,64 +174,10 @@ class Channels:
             unit.record(events.deleted(caller.workspace_id, channel_id))
             self._announce(unit)
 
-    async def set_health(
-        self, unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, health: Health, reason: str | None
-    ) -> bool:
-        """In the transaction of whoever found out; whether that changed anything."""
-        before = await rows.lock_channel(unit, workspace_id, channel_id)
-        if before is None or (before.health, before.health_reason) == (health, reason):
-            return False
-        row = await rows.update_channel(unit, workspace_id, channel_id, {"health": health, "health_reason": reason})
-        unit.record(events.updated(workspace_id, view(row)))
-        self._announce(unit)
-        return True
-
-    # --- asking the provider ------------------------------------------------------------------------------------------
-
-    async def check(self, caller: Principal, channel_id: UUID) -> CheckOut:
-        """Ask the provider about the stored credentials; the health of the channel follows.
-
-        Raises ``ChannelUnknown``.
-        """
-        caller.require("channels.write")
-        row = await self._row(caller, channel_id)
-        channel = self._directory.unseal_channel(row)
-        found = await self._ask(channel.adapter, channel.account)
-        health: Health | None = None
-        if found.fault is not None and found.fault.reauthorise:
-            health = "reauthorise"
-        elif found.ok and row.health == "reauthorise":
-            health = "ok"
-        if health is not None:
-            async with self._database.transaction() as unit:
-                now = await rows.lock_channel(unit, caller.workspace_id, channel_id)
-                # A token that was replaced while we asked is not what the answer is about.
-                if now is not None and now.token == row.token:
-                    reason = found.fault.reason if found.fault else None
-                    await self.set_health(unit, caller.workspace_id, channel_id, health, reason)
-        return found
-
-    async def _ask(self, adapter: Adapter, account: Account) -> CheckOut:
-        try:
-            facts = await adapter.check(self._http, account)
-        except FetchError as error:
-            fault = error.fault
-            return _failed(
-                CheckFault(fault.code, fault.reason, fault.provider_code, fault.retryable, fault.reauthorise)
-            )
-        except HttpError as error:
-            return _failed(
-                CheckFault("provider_unreachable", f"The provider did not answer: {error.reason}.", None, True, False)
-            )
-        if facts.account_id != account.account_id:
-            reason = "The token belongs to another account than the one that is connected."
-            return _failed(CheckFault("other_account", reason, None, False, True))
-        return CheckOut(True, CheckedAccount(facts.account_id, facts.name, facts.options), None)
-
     async def _prove(self, adapter: Adapter, account: Account) -> None:
-        found = await self._ask(adapter, account)
-        if found.fault is not None:
-            raise Invalid([Fault("/body/token", found.fault.reason, found.fault.code)])
+        found = await ask(self._http, adapter, account)
+        if isinstance(found, CheckFault):
+            raise Invalid([Fault("/body/token", found.reason, found.code)])
 
     async def _row(self, caller: Principal, channel_id: UUID) -> ChannelRow:
         async with self._database.session() as connection:
@@ -255,29 +199,7 @@ class Channels:
         return given.rstrip("/?#")
 
     def _announce(self, unit: UnitOfWork) -> None:
-        unit.after_commit(self._directory.forget)
-        unit.after_commit(self._changed)
-
-
-def view(row: ChannelRow) -> ChannelView:
-    return ChannelView(
-        id=row.id,
-        kind=row.kind,
-        provider_app_id=row.app_id,
-        account_id=row.account_id,
-        name=row.name,
-        state=row.state,  # type: ignore[arg-type]  # the CHECK of the column
-        health=row.health,  # type: ignore[arg-type]  # the CHECK of the column
-        health_reason=row.health_reason,
-        options=row.options,
-        api_base=row.api_base,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def _failed(fault: CheckFault) -> CheckOut:
-    return CheckOut(False, None, fault)
+        self.health.announce(unit)
 
 
 def _no_such_app() -> Invalid:

@@ -66,7 +66,7 @@ def build_delivery(parts: Parts, *, files: Files | None = None) -> Delivery:
     settings, database, conversations = parts.settings, parts.database, parts.conversations
     wake = partial(parts.wakeup.publish, TOPIC)
     resolver = Resolver(ThreadJoiner(conversations).join)
-    recorder = Recorder(database, conversations, resolver, parts.channels.set_health)
+    recorder = Recorder(database, conversations, resolver, parts.channels.health)
     dispatcher = Dispatcher(
         database,
         parts.directory,

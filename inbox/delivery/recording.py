@@ -9,16 +9,17 @@ Order of locks as everywhere: addresses and identities, conversations, external 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
 from uuid import UUID
 
 from channels.outbound import Accepted
 from channels.types import Address, Fault, Person
 from contacts import reachability
 from contacts.resolution import Resolver, Sighting
+from inbox.connections.directory import Channel
+from inbox.connections.health import ChannelHealth
 from inbox.conversations import events as thread_events
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.repository import Thread
@@ -26,7 +27,7 @@ from inbox.conversations.service import Conversations, touch
 from inbox.delivery import repository as rows
 from inbox.delivery import results
 from inbox.delivery.claims import REST_NOT_SENT, Claim
-from inbox.delivery.outcomes import Next, NotSent, Outcome, Refusal, Unknown, follow
+from inbox.delivery.outcomes import Next, NotSent, Outcome, Pause, Refusal, Unknown, follow
 from inbox.delivery.rates import CHANNEL, recipient_key
 from inbox.delivery.results import AttemptEnd, Requeued, Standing
 from inbox.kernel.database import CONTENDED, Contended, Database, DatabaseUnavailable, UnitOfWork
@@ -44,11 +45,6 @@ class Result:
     claim: Claim
     outcome: Outcome
     at: datetime
-
-
-SetHealth: TypeAlias = Callable[[UnitOfWork, UUID, UUID, Literal["reauthorise"], str], Awaitable[bool]]
-"""Called with (unit, workspace, channel, health, reason) in the transaction that records the refusal: ``Channels``
-writes it and says so in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +65,12 @@ class Recorder:
         database: Database,
         conversations: Conversations,
         resolver: Resolver,
-        set_health: SetHealth,
+        health: ChannelHealth,
     ) -> None:
         self._database = database
         self._conversations = conversations
         self._resolver = resolver
-        self._set_health = set_health
+        self._health = health
 
     async def record(self, batch: Sequence[Result]) -> list[None]:
         """Raises ``DatabaseUnavailable``; then nothing, or all of a workspace, was recorded, and again does no harm."""
@@ -178,16 +174,19 @@ class Recorder:
         """What a refusal says about more than its own message: buckets, the window, the channel."""
         pauses = []
         closed: dict[UUID, Thread] = {}
-        dead: dict[UUID, str] = {}
+        throttled: dict[UUID, Pause] = {}
+        dead: dict[UUID, tuple[Channel, str]] = {}
         for entry in entries:
             fault, channel_id = _fault(entry.result.outcome), entry.result.claim.channel.id
             if (pause := entry.next.pause) is not None:
                 thread_id = entry.standing.conversation_id
                 pauses.append((channel_id, CHANNEL if pause.scope == "channel" else recipient_key(thread_id), pause))
+                if pause.scope == "channel":
+                    throttled[channel_id] = pause
             if fault is not None and fault.closes_window:
                 closed[entry.standing.conversation_id] = threads[entry.standing.conversation_id]
             if fault is not None and fault.reauthorise:
-                dead[channel_id] = fault.reason
+                dead[channel_id] = (entry.result.claim.channel, fault.reason)
         for thread in closed.values():
             thread.window_closed_at = now
             touch(thread, datetime.now(UTC))
@@ -195,8 +194,12 @@ class Recorder:
         await self._conversations.save(unit, workspace_id, list(closed.values()))
         if pauses:
             await results.pause(unit, workspace_id, pauses, now)
-        for channel_id in sorted(dead):
-            await self._set_health(unit, workspace_id, channel_id, "reauthorise", dead[channel_id])
+        for channel_id in sorted({*dead, *throttled}):
+            if channel_id in throttled:
+                pause = throttled[channel_id]
+                await self._health.paused(unit, workspace_id, channel_id, pause.until, pause.reason)
+            if channel_id in dead:
+                await self._health.token_refused(unit, *dead[channel_id])
 
     async def _people(self, unit: UnitOfWork, workspace_id: UUID, group: Sequence[Result]) -> None:
         """New addresses of recipients, and whether they can be reached at all."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from channels.adapter import Provider
+from channels.inbound import AccountChanged, TemplateChanged
 from channels.wire import UNKNOWN_TIME
-from inbox.connections.directory import Directory
+from inbox.connections.directory import Channel, Directory
 from inbox.ingest import repository as rows
 from inbox.ingest.metrics import IngestMetrics
 from inbox.ingest.repository import Quarantined, RawDelivery
@@ -104,14 +105,15 @@ class Processor:
         routed: list[Routed] = []
         strangers = 0
         for index, item in enumerate(inbound):
-            channel = None
+            channels: Sequence[Channel] = ()
             if item.account_id is not None:
-                channel = await self._directory.find_account(app.id, item.account_id)
-            if channel is None:
+                channels = await self._directory.find_accounts(app.id, item.account_id)
+            if not channels:
                 strangers += 1
-            else:
-                if item.occurred_at == UNKNOWN_TIME:
-                    item = replace(item, occurred_at=raw.received_at)
+            elif item.occurred_at == UNKNOWN_TIME:
+                item = replace(item, occurred_at=raw.received_at)
+            # What is said about the owner of several accounts concerns all of them; nothing else is said about it.
+            for channel in channels if isinstance(item, AccountChanged | TemplateChanged) else channels[:1]:
                 routed.append(Routed(raw, index, channel.workspace_id, Item(channel, item, raw.received_at)))
         if strangers:
             faults.append(Quarantined(raw, None, "unknown_account", f"{strangers} items of no connected channel"))

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     send_timeout: float = Field(default=20.0, gt=0, description="One request to a provider.")
     uncertain_after: float = Field(default=60.0, gt=0, description="A send without an outcome becomes `uncertain`.")
 
+    channel_silent_hours: int = Field(
+        default=72, ge=1, description="After how long without a webhook a channel that used to be busy is `silent`."
+    )
+
     media_store: str | None = Field(
         default=None, description="s3://bucket/prefix of an S3-compatible store. Unset: `media` in the data folder."
     )

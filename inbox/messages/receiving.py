@@ -48,6 +48,7 @@ from inbox.media.attachments import Attachments
 from inbox.media.repository import NewMedia
 from inbox.messages import events, reconciliation
 from inbox.messages import repository as rows
+from inbox.messages.channel_news import ChannelNews
 from inbox.messages.preview import preview_of
 from inbox.messages.repository import ExternalRef, NewMessage
 from inbox.messages.revisions import Revisions
@@ -95,12 +96,14 @@ class Receiver:
         attachments: Attachments,
         profiles: ProfileRequests,
         tapped: Callable[[Channel, str], None],
+        news: ChannelNews,
     ) -> None:
         self._resolver = resolver
         self._conversations = conversations
         self._attachments = attachments
         self._profiles = profiles
         self._tapped = tapped
+        self._news = news
         self._revisions = Revisions(attachments)
 
     async def receive(self, unit: UnitOfWork, workspace_id: UUID, items: Sequence[Item]) -> None:
@@ -120,6 +123,7 @@ class Receiver:
         await self._revise(batch)
         await self._receipts(batch)
         await self._conversations.save(unit, workspace_id, list(batch.by_id.values()))
+        await self._news.apply(unit, [(item.channel, item.inbound) for item in items])
 
     async def _resolve(self, batch: _Batch) -> None:
         sightings, indices = [], []

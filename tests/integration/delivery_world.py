@@ -24,6 +24,7 @@ from channels.types import Account, Address, Fault, Person
 from contacts.resolution import Resolver
 from inbox.agents.principal import Principal
 from inbox.connections.directory import Channel
+from inbox.connections.health import ChannelHealth
 from inbox.conversations.repository import Thread
 from inbox.conversations.repository import find as find_thread
 from inbox.delivery.claims import Claim, Claims
@@ -31,7 +32,6 @@ from inbox.delivery.dispatcher import TOPIC, Dispatcher, Files
 from inbox.delivery.recording import Recorder
 from inbox.delivery.service import Deliveries
 from inbox.delivery.sweeper import Sweeper
-from inbox.kernel.database import UnitOfWork
 from inbox.kernel.ids import new_id
 from inbox.kernel.wakeup import Wakeup
 from inbox.messages.joining import ThreadJoiner
@@ -125,7 +125,6 @@ class World:
     adapter: ScriptedAdapter
     channel: Channel
     caller: Principal
-    health: list[tuple[UUID, str, str]] = field(default_factory=list)
     wakeup: Wakeup = field(default_factory=Wakeup)
     """Within the process only: dispatchers of the world hear of what it queues."""
     _customers: count[int] = field(default_factory=lambda: count(1))
@@ -238,7 +237,7 @@ class World:
     def recorder(self, node: Node | None = None) -> Recorder:
         node = node or self.node
         resolver = Resolver(ThreadJoiner(node.conversations).join)
-        return Recorder(node.database, node.conversations, resolver, self.set_health)
+        return Recorder(node.database, node.conversations, resolver, ChannelHealth(node.directory, lambda: None))
 
     async def claim(self, node: Node | None = None) -> list[Claim]:
         """What one round takes into the air, and nobody sends."""
@@ -271,15 +270,6 @@ class World:
             files=files,
             most_in_the_air=most,
         )
-
-    async def set_health(
-        self, unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, health: str, reason: str
-    ) -> bool:
-        self.health.append((channel_id, health, reason))
-        await unit.execute(
-            "UPDATE channels SET health = $3 WHERE workspace_id = $1 AND id = $2", workspace_id, channel_id, health
-        )
-        return True
 
     @asynccontextmanager
     async def running(self, *dispatchers: Dispatcher) -> AsyncIterator[None]:

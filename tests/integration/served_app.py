@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import orjson
@@ -29,11 +30,13 @@ from inbox.agents.throttle import PER_ADDRESS, PER_EMAIL, PER_EMAIL_THERE, Allow
 from inbox.agents.tokens import Tickets, Tokens
 from inbox.agents.workspaces import CreatedWorkspace, Workspaces
 from inbox.connections.apps import ProviderApps
-from inbox.connections.directory import Directory
+from inbox.connections.connecting import Connecting
+from inbox.connections.directory import Channel, Directory
 from inbox.connections.routes import ChannelRoutes, ProviderAppRoutes
 from inbox.connections.service import Channels
-from inbox.kernel.database import Database
+from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.eventlog import EventLog, StoredEvent
+from inbox.kernel.http_errors import ConnectFailed
 from inbox.kernel.operations import Operation
 from inbox.kernel.partitions import ensure
 from inbox.kernel.secrets import Passwords, SecretBox
@@ -56,6 +59,8 @@ class Provider:
 
     async def request(self, method: str, url: str, **_: object) -> HttpAnswer:
         self.urls.append(url)
+        if not self.answers:
+            raise ConnectFailed("https://provider.test", "nothing more is answered here")
         answer = self.answers.popleft()
         if isinstance(answer, Exception):
             raise answer
@@ -84,6 +89,8 @@ class Node:
     operations: list[Operation]
     client: httpx2.AsyncClient
     changes: list[str]
+    connections: list[UUID]
+    """Channels that were connected for real, in order."""
 
     async def workspace(self, name: str = "Acme", email: str = "ada@example.com") -> CreatedWorkspace:
         return await self.workspaces.create_workspace(name, "Ada", email, PASSWORD)
@@ -180,13 +187,20 @@ async def serve(
     changed = lambda: changes.append("channels")  # noqa: E731
     providers = sorted({adapter.provider for adapter in ADAPTERS.values()})
     channels = Channels(database, box, directory, ADAPTERS, provider, changed, graph_version="v1")
+    connections: list[UUID] = []
+
+    async def connected(unit: UnitOfWork, channel: Channel) -> None:
+        connections.append(channel.id)
+
     groups = [
         SessionRoutes(Sessions(database, passwords, throttle, authentication.changed, hours=24), agents, workspaces),
         TokenRoutes(Tokens(database, clock, authentication.changed), tickets),
         WorkspaceRoutes(workspaces),
         AgentRoutes(agents),
         ProviderAppRoutes(ProviderApps(database, box, directory, providers, changed)),
-        ChannelRoutes(channels),
+        ChannelRoutes(
+            channels, Connecting(database, directory, provider, channels.health, connected, public_url=public_url)
+        ),
         contact_routes.ContactRoutes(Contacts(database)),
     ]
     routes = build_routes(
@@ -216,5 +230,6 @@ async def serve(
             routes[0].operations,  # type: ignore[attr-defined]
             client,
             changes,
+            connections,
         )
     await database.stop()

@@ -14,6 +14,7 @@ from served_app import Json, Node, User, serve
 from channels.registry import ADAPTERS
 from channels.telegram.provider import TelegramProvider
 from inbox.connections.directory import ChannelUnknown
+from inbox.connections.health import Report
 from inbox.kernel.http_errors import ConnectFailed
 
 META = {"provider": "meta", "name": "Our app", "signing_secrets": ["s3cret-of-the-app"]}
@@ -237,6 +238,10 @@ class TestChannels:
             "state": "enabled",
             "health": "ok",
             "health_reason": None,
+            "health_reasons": [],
+            "sending_paused_until": None,
+            "sending_paused_reason": None,
+            "token_expires_at": None,
             "options": {"waba_id": "9"},
             "api_base": None,
             "created_at": channel["created_at"],
@@ -440,6 +445,7 @@ class TestCheck:
         channel = await make_channel(admin)
         node.provider.answer({"ok": True, "result": {"id": 4711, "first_name": "Bot", "username": "our_bot"}})
         found = (await admin.post(f"/v1/channels/{channel['id']}/check")).json()
+        assert [one["code"] for one in found.pop("findings")] == ["not_inspected"]
         assert found == {
             "ok": True,
             "account": {"account_id": "4711", "name": "Bot", "options": {"username": "our_bot"}},
@@ -500,9 +506,10 @@ async def test_health_is_set_in_the_transaction_of_whoever_found_out(node: Node,
     changed = []
     for reason in ("Quality is low.", "Quality is low.", "Quality is very low."):
         async with node.database.transaction() as unit:
-            changed.append(await node.channels.set_health(unit, workspace_id, channel_id, "degraded", reason))
+            report = Report("quality", "degraded", reason)
+            changed.append(await node.channels.health.report(unit, workspace_id, channel_id, report))
     async with node.database.transaction() as unit:
-        changed.append(await node.channels.set_health(unit, workspace_id, uuid4(), "ok", None))
+        changed.append(await node.channels.health.report(unit, workspace_id, uuid4(), Report("quality", "ok")))
     assert changed == [True, False, True, False]
     assert [payload["channel"]["health_reason"] for _, payload in await events_of(admin)] == [
         None,

@@ -295,7 +295,7 @@ async def test_a_dead_token_marks_the_channel_and_stops_the_others_until_it_is_r
     await world.run_until_idle()
     assert world.adapter.words == ["first"]
     assert await world.status(first) == "failed"
-    assert world.health == [(world.channel.id, "reauthorise", "Expired.")]
+    assert await world.node.fetchval("SELECT health || ': ' || health_reason FROM channels") == "reauthorise: Expired."
     assert (await world.fault(second))["code"] == "channel_unauthorised"
 
     async with world.node.database.session() as connection:

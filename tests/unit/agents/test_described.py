@@ -15,6 +15,7 @@ from inbox.agents.sessions import Sessions
 from inbox.agents.tokens import Tickets, Tokens
 from inbox.agents.workspaces import Workspaces
 from inbox.connections.apps import ProviderApps
+from inbox.connections.connecting import Connecting
 from inbox.connections.routes import ChannelRoutes, ProviderAppRoutes
 from inbox.connections.service import Channels
 from inbox.kernel.openapi import BEARER, describe
@@ -30,7 +31,7 @@ def document() -> Json:
         TokenRoutes(create_autospec(Tokens), create_autospec(Tickets)),
         AgentRoutes(create_autospec(Agents)),
         ProviderAppRoutes(create_autospec(ProviderApps)),
-        ChannelRoutes(create_autospec(Channels)),
+        ChannelRoutes(create_autospec(Channels), create_autospec(Connecting)),
         ContactRoutes(create_autospec(Contacts)),
     ]
     return describe(groups, title="x", version="1", security={Principal: BEARER, Caller: BEARER})
