@@ -1,7 +1,7 @@
 """Meta's error codes as facts: the generic ones of the Graph API, and how a product's own table goes before them.
 
-A table maps a code, or a code with its subcode, to a ``Fault`` without its provider code; the more exact entry wins and
-the product's table wins over the generic one. Codes and meanings: channel facts, section 0.
+A table maps a code, a code with its subcode, or a code that has none (``None``) to a ``Fault`` without its provider
+code; the more exact entry wins and the product's table wins over the generic one. Codes: channel facts, section 0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from channels.types import Fault
 
-FaultTable: TypeAlias = Mapping[int | tuple[int, int], Fault]
+FaultTable: TypeAlias = Mapping[int | tuple[int, int | None], Fault]
 
 THROTTLED: Final = Fault(
     "rate_limited", "Meta asks to slow down; sending resumes by itself.", retryable=True, pauses="channel"
@@ -74,8 +74,7 @@ def classify(code: int | None, subcode: int | None, status: int, product: FaultT
 def _look_up(code: int | None, subcode: int | None, table: FaultTable) -> Fault | None:
     if code is None:
         return None
-    exact = table.get((code, subcode)) if subcode is not None else None
-    return exact or table.get(code)
+    return table.get((code, subcode)) or table.get(code)
 
 
 def _by_range(code: int | None) -> Fault | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from channels.meta.faults import PERMISSION_MISSING, THROTTLED, FaultTable
+from channels.meta.faults import PERMISSION_MISSING, THROTTLED, UNKNOWN_ERROR, FaultTable
 from channels.types import Fault
 
 _CODES: Final = (1, 10, 100, 200, 551)
@@ -17,7 +17,9 @@ WINDOW_CLOSED: Final = Fault(
     "window_closed", "The time for answering this person has run out until they write again.", closes_window=True
 )
 UNAVAILABLE: Final = Fault(
-    "recipient_unavailable", "This person cannot be reached now: they may have blocked the account or left."
+    "recipient_unavailable",
+    "This person cannot be reached until they write again: they may have blocked the account or left.",
+    ends_contact="unreachable",
 )
 NO_SUCH_PERSON: Final = Fault(
     "recipient_unavailable", "There is no such person for this account.", ends_contact="unreachable"
@@ -39,6 +41,10 @@ MESSAGING: Final[FaultTable] = {
     (1, 1357046): SENT_ALL_THE_SAME,
     # Some people who blocked the account answer as 2 for ever: whoever repeats has to stop at some time.
     2: Fault("temporary", "Meta has a temporary problem, or this person has blocked the account.", retryable=True),
+    # Without a subcode a permission is missing. A subcode tells of this message or person; one that is not known here
+    # must not stop the whole channel.
+    (10, None): PERMISSION_MISSING,
+    10: UNKNOWN_ERROR,
     (10, 2018065): WINDOW_CLOSED,
     (10, 2018278): WINDOW_CLOSED,
     (10, 2018108): UNAVAILABLE,
