@@ -1,7 +1,8 @@
-"""What Instagram messaging can do, on either stack. Figures: channel facts, sections 3.3 and 3.4."""
+"""What Instagram messaging can do, and what of it each stack lacks. Figures: channel facts, sections 3.3 and 3.4."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from channels.capabilities import Capabilities, ChoiceRule, MediaRule, RateRule, Receipts, TextLimit, WindowRule
@@ -43,4 +44,8 @@ CAPABILITIES: Final = Capabilities(
     reactions="any",
     typing_seconds=20.0,
     mark_read=True,
+    blocks_people=True,
+    album=10,
 )
+LOGIN_STACK: Final = replace(CAPABILITIES, blocks_people=False)
+PAGE_STACK: Final = replace(CAPABILITIES, reactions="fixed", reaction_emoji=("❤️",))

@@ -7,7 +7,6 @@ from typing import Final
 from channels.meta.faults import FaultTable
 from channels.meta.messaging_faults import (
     MESSAGING,
-    NO_PROFILE,
     NO_SUCH_PERSON,
     THREAD_NOT_OURS,
     WINDOW_CLOSED,
@@ -24,6 +23,4 @@ FAULTS: Final[FaultTable] = {
         "The owner of the Instagram account has turned off access to its messages.",
         pauses="channel",
     ),
-    # Commenters who never wrote have not consented: theirs is no missing permission of the account.
-    230: NO_PROFILE,
 }

@@ -1,4 +1,8 @@
-"""Messenger: sends as a Page. The echo of a message brings back our correlation in ``metadata``."""
+"""Messenger: sends as a Page. The echo of a message brings back our correlation in ``metadata``.
+
+Utility templates are sent with their components as given: no list of them can be asked for (channel facts, 2.3), so
+this channel has templates without ``HasTemplates``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from channels.errors import FetchError
 from channels.messenger.capabilities import CAPABILITIES
 from channels.meta.graph import GraphApi
 from channels.meta.messaging_adapter import MessagingAdapter
+from channels.meta.messaging_connect import PAGE_EXTRAS, PAGE_FIELDS, Needs
 from channels.meta.messaging_faults import MESSAGING
 from channels.outbound import Envelope
 from channels.types import Account, Fault, JsonObject
@@ -15,6 +20,7 @@ from channels.wire import SHORT, as_id, as_text
 
 class MessengerAdapter(MessagingAdapter):
     kind = "messenger"
+    name = "Messenger"
     capabilities = CAPABILITIES
     graph = GraphApi(MESSAGING)
     address_kind = "messenger_user"
@@ -31,6 +37,18 @@ class MessengerAdapter(MessagingAdapter):
         if envelope.purpose == "bulk":
             return {"messaging_type": "UPDATE"}
         return super().messaging_type(envelope, message)
+
+    def needs(self, account: Account) -> Needs:
+        return Needs(
+            called="Page",
+            path=f"{self.node(account, FetchError)}/subscribed_apps",
+            host=None,
+            fields=PAGE_FIELDS,
+            extras=PAGE_EXTRAS,
+            watched=PAGE_FIELDS,
+            webhook_object="Page",
+            permissions=("pages_messaging", "pages_manage_metadata"),
+        )
 
     async def check(self, http: Http, account: Account) -> AccountFacts:
         found = await self._get(http, account, "me", "id,name")

@@ -11,6 +11,7 @@ _LINKED_IMAGE: Final = 8 * 1024 * 1024
 _TITLE: Final = TextLimit(20)
 _PAYLOAD: Final = TextLimit(1000)
 
+# No albums: there is an image grid of two to six (facts 2.3), but how it is asked for is not told.
 CAPABILITIES: Final = Capabilities(
     text=TextLimit(2000),
     media={
@@ -38,5 +39,6 @@ CAPABILITIES: Final = Capabilities(
     reactions="any",
     typing_seconds=20.0,
     mark_read=True,
+    blocks_people=True,
     templates=True,
 )

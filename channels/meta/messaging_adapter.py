@@ -1,29 +1,32 @@
 """Sending through the Send API, as Messenger and Instagram share it; each product names what is its own.
 
-One send is one call; the upload of a stored file precedes it, and as long as that breaks no message has left.
+One send is one call; the upload of stored files precedes it, and as long as that breaks no message has left.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, NoReturn
 from urllib.parse import quote
 
 import orjson
 
+from channels.abilities import Endpoint, Finding
 from channels.adapter import AccountFacts, Http, HttpStream, OutboundFile, Upload
 from channels.capabilities import Capabilities
 from channels.content import MediaRef
 from channels.errors import FetchError, SendError
+from channels.meta import messaging_connect
 from channels.meta.graph import GraphApi
 from channels.meta.messaging_faults import SENT_ALL_THE_SAME
 from channels.meta.messaging_plan import plan_parts
 from channels.outbound import Accepted, Envelope, OutboundPart, Piece
-from channels.types import Account, Address, Fault, JsonObject, Person
-from channels.wire import SHORT, as_id, as_link, as_object, as_text
+from channels.types import Account, Address, Fault, JsonObject, JsonValue, Person
+from channels.wire import SHORT, as_id, as_link, as_list, as_object, as_text, objects
 
 _VIDEO_TIMEOUT: Final = 90.0
 _LINK_TIMEOUT: Final = 30.0
@@ -32,22 +35,37 @@ the outcome unknown."""
 _LARGEST_FILE: Final = 25 * 1024 * 1024
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class MessagingAdapter(ABC):
-    """``kind``, ``capabilities``, ``graph`` and the address kinds come from the product."""
+    """``kind``, ``name``, ``capabilities``, ``graph`` and the address kinds come from the product."""
 
     kind: str
+    name: str
+    """As a person calls it."""
     provider: str = "meta"
     capabilities: Capabilities
     graph: GraphApi
     address_kind: str
     ref_kind: str | None = None
     profile_fields: str
+    profile_refusals: frozenset[int] = frozenset()
+    """Codes with which only the person's profile is refused, whatever they mean elsewhere."""
     upload_form: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, *, now: Callable[[], datetime] = _now) -> None:
+        self._now = now
 
     # --- What differs -------------------------------------------------------------------------------------------------
 
-    def node(self, account: Account) -> str:
-        """The object whose edges are called: the Page, or the Instagram account."""
+    @abstractmethod
+    def needs(self, account: Account) -> messaging_connect.Needs:
+        """What the account must have at Meta. Raises ``FetchError`` where it lacks what only we can know."""
+
+    def node(self, account: Account, error: type[SendError] | type[FetchError] = SendError) -> str:
+        """The object whose edges are called: the Page, or the Instagram account. Raises ``error``."""
         return quote(account.account_id, safe="")
 
     def host(self, account: Account) -> str | None:
@@ -61,7 +79,8 @@ class MessagingAdapter(ABC):
     def filename(self, filename: str) -> str:
         return filename
 
-    def reaction_name(self, emoji: str) -> str:
+    def reaction_name(self, account: Account, emoji: str) -> str:
+        """As the API calls it. Raises ``SendError`` where the account cannot react with it."""
         return emoji
 
     def messaging_type(self, envelope: Envelope, message: JsonObject) -> JsonObject:
@@ -72,7 +91,7 @@ class MessagingAdapter(ABC):
     # --- Sending ------------------------------------------------------------------------------------------------------
 
     def plan(self, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
-        return plan_parts(parts, self.capabilities)
+        return plan_parts(parts, self.capabilities, self.name)
 
     async def send(self, http: Http, account: Account, envelope: Envelope, files: Sequence[OutboundFile]) -> Accepted:
         recipient = self._recipient(account, envelope.recipient, SendError)
@@ -81,7 +100,10 @@ class MessagingAdapter(ABC):
         if isinstance(reaction, dict):
             return await self._react(http, account, recipient, reaction)
         if "upload" in payload:
-            message = await self._uploaded(http, account, as_text(payload["upload"]) or "file", next(iter(files), None))
+            kind = as_text(payload["upload"]) or "file"
+            message: JsonObject = {"attachment": await self._uploaded(http, account, kind, next(iter(files), None))}
+        elif "album" in payload:
+            message = await self._album(http, account, as_list(payload["album"]), files)
         else:
             message = as_object(payload.get("message"))
         if not message:
@@ -114,12 +136,24 @@ class MessagingAdapter(ABC):
         emoji = as_text(reaction.get("emoji"))
         payload: JsonObject = {"message_id": reaction.get("target")}
         if emoji:
-            payload["reaction"] = self.reaction_name(emoji)
+            payload["reaction"] = self.reaction_name(account, emoji)
         action = "react" if emoji else "unreact"
         await self._post(
             http, account, {"recipient": self._target(recipient), "sender_action": action, "payload": payload}
         )
         return Accepted(())
+
+    async def _album(
+        self, http: Http, account: Account, links: Sequence[JsonValue], files: Sequence[OutboundFile]
+    ) -> JsonObject:
+        stored = iter(files)
+        images: list[JsonValue] = []
+        for link in links:
+            if isinstance(link, str):
+                images.append({"type": "image", "payload": {"url": link}})
+            else:
+                images.append(await self._uploaded(http, account, "image", next(stored, None)))
+        return {"attachments": images}
 
     async def _uploaded(self, http: Http, account: Account, kind: str, file: OutboundFile | None) -> JsonObject:
         if file is None:
@@ -136,7 +170,7 @@ class MessagingAdapter(ABC):
         attachment_id = as_id(answer.get("attachment_id"))
         if attachment_id is None:
             raise SendError(Fault("temporary", "Meta took the file without naming it.", retryable=True))
-        return {"attachment": {"type": kind, "payload": {"attachment_id": attachment_id}}}
+        return {"type": kind, "payload": {"attachment_id": attachment_id}}
 
     async def mark_read(self, http: Http, account: Account, peer: Sequence[Address], external_id: str) -> None:
         await self._act(http, account, peer, "mark_seen")
@@ -180,6 +214,41 @@ class MessagingAdapter(ABC):
     def _target(self, address: Address) -> JsonObject:
         return {"id" if address.kind == self.address_kind else "user_ref": address.value}
 
+    # --- Blocking people ----------------------------------------------------------------------------------------------
+
+    async def block(self, http: Http, account: Account, peer: Sequence[Address]) -> None:
+        await self._moderate(http, account, peer, "block_user")
+
+    async def unblock(self, http: Http, account: Account, peer: Sequence[Address]) -> None:
+        await self._moderate(http, account, peer, "unblock_user")
+
+    async def _moderate(self, http: Http, account: Account, peer: Sequence[Address], action: str) -> None:
+        person = self._recipient(account, peer, SendError)
+        if person.kind != self.address_kind:
+            reason = f"{self.name} can block a person only after they have written."
+            raise SendError(Fault("not_offered", reason))
+        await self.graph.call(
+            http,
+            account,
+            "POST",
+            f"{self.node(account)}/moderate_conversations",
+            json={"user_ids": [{"id": person.value}], "actions": [action]},
+            host=self.host(account),
+            repeatable=True,
+        )
+
+    # --- Connecting ---------------------------------------------------------------------------------------------------
+
+    async def subscribe(self, http: Http, account: Account, endpoint: Endpoint) -> list[Finding]:
+        return await messaging_connect.subscribe(self.graph, http, account, self.needs(account), endpoint)
+
+    async def inspect(self, http: Http, account: Account, endpoint: Endpoint | None) -> list[Finding]:
+        try:
+            needs, facts = self.needs(account), await self.check(http, account)
+        except FetchError as error:
+            return [messaging_connect.dead_credentials(error.fault)]
+        return await messaging_connect.inspect(self.graph, http, account, needs, facts, self._now())
+
     # --- Reading ------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -199,7 +268,7 @@ class MessagingAdapter(ABC):
         try:
             found = await self._get(http, account, quote(address.value, safe=""), self.profile_fields)
         except FetchError as error:
-            if error.fault.code == "not_found":
+            if error.fault.code == "not_found" or self._refuses_profile_only(error.fault):
                 return None
             raise
         person = Person(
@@ -211,6 +280,10 @@ class MessagingAdapter(ABC):
             avatar_url=as_link(found.get("profile_pic")),
         )
         return None if person == Person((address,)) else person
+
+    def _refuses_profile_only(self, fault: Fault) -> bool:
+        code = (fault.provider_code or "").partition("/")[0]
+        return code.isdecimal() and int(code) in self.profile_refusals
 
     @abstractmethod
     async def check(self, http: Http, account: Account) -> AccountFacts: ...
@@ -229,10 +302,11 @@ class MessagingAdapter(ABC):
 
 
 def _patience(message: JsonObject) -> float | None:
-    attachment = as_object(message.get("attachment"))
-    if "url" not in as_object(attachment.get("payload")):
+    attachments = objects(message.get("attachment")) + objects(message.get("attachments"))
+    linked = [one for one in attachments if "url" in as_object(one.get("payload"))]
+    if not linked:
         return None
-    return _VIDEO_TIMEOUT if attachment.get("type") == "video" else _LINK_TIMEOUT
+    return _VIDEO_TIMEOUT if any(one.get("type") == "video" for one in linked) else _LINK_TIMEOUT
 
 
 def _refuse_file(status: int) -> NoReturn:

@@ -1,20 +1,23 @@
 """From neutral parts to pieces for the Send API: everything is checked here, against the product's capabilities.
 
 A piece's payload has one key: ``message`` (a Send API message), ``upload`` (the attachment type of the stored file
-named beside it) or ``reaction`` (target and emoji). Stored pieces of former versions must stay sendable.
+named beside it), ``album`` (of each image its link, or null for the next stored file) or ``reaction`` (target and
+emoji). Stored pieces of former versions must stay sendable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Final, assert_never
 
-from channels.capabilities import MEDIA_WORDS, Capabilities, ChoiceRule, TextLimit
+from channels.capabilities import Capabilities
 from channels.content import Entity, EntityKind, MediaKind
 from channels.errors import ContentRefused
-from channels.limits import in_album
+from channels.limits import bare_type, check_media, in_album
+from channels.meta.messaging_choices import render_choices
 from channels.outbound import (
-    Choice,
     OutboundAlbum,
     OutboundChoices,
     OutboundContacts,
@@ -26,8 +29,9 @@ from channels.outbound import (
     OutboundText,
     Piece,
 )
-from channels.split import fits, split
+from channels.split import split
 from channels.types import JsonObject, JsonValue
+from channels.wire import plain
 
 ATTACHMENT_TYPES: Final[Mapping[MediaKind, str]] = {
     "image": "image",
@@ -38,44 +42,38 @@ ATTACHMENT_TYPES: Final[Mapping[MediaKind, str]] = {
     "animation": "image",
     "video_note": "video",
 }
-CHOICE_WORDS: Final = {"buttons": "buttons", "quick_replies": "quick replies", "list": "lists"}
 _WHOLE: Final[frozenset[EntityKind]] = frozenset({"link", "mention", "hashtag", "command", "email", "phone", "code"})
 """Entities that a cut would break, unlike a run of bold."""
 
 
-def plan_parts(parts: Sequence[OutboundPart], capabilities: Capabilities) -> tuple[Piece, ...]:
+def plan_parts(parts: Sequence[OutboundPart], capabilities: Capabilities, channel: str) -> tuple[Piece, ...]:
+    """``channel`` is the product's name, for refusals. Raises ``ContentRefused``."""
     if not parts:
-        raise ContentRefused("empty", "There is nothing to send.", limit="parts.minimum", allowed=1)
-    return tuple(piece for index, part in enumerate(parts) for piece in _pieces(part, capabilities, index))
+        raise ContentRefused("empty", "There is nothing to send.", limit="parts")
+    return tuple(piece for index, part in enumerate(parts) for piece in _pieces(part, capabilities, channel, index))
 
 
-def _pieces(part: OutboundPart, capabilities: Capabilities, index: int) -> Iterator[Piece]:
+def _pieces(part: OutboundPart, capabilities: Capabilities, channel: str, index: int) -> Iterator[Piece]:
     match part:
         case OutboundText():
             text, whole = plain_text(part.text, part.entities)
-            yield from _texts(text, capabilities.text, index, whole)
+            yield from _texts(text, capabilities, index, whole)
         case OutboundMedia():
-            yield _media(part, capabilities, index)
-            # Media and text cannot share a message (facts 2.3): the caption follows as one of its own.
-            if part.caption and not part.caption.isspace():
-                yield from _texts(part.caption, capabilities.text, index)
+            yield _media(part, capabilities, channel, index)
+            yield from _caption(part.caption, capabilities, index)
         case OutboundAlbum():
-            for album in in_album(part, 1, index):
-                for one in album:
-                    yield from _pieces(one, capabilities, index)
+            yield from _album(part, capabilities, channel, index)
         case OutboundChoices():
-            yield _choices(part, capabilities, index)
+            yield render_choices(part, capabilities, channel, index)
         case OutboundReaction():
             if not part.target:
                 raise ContentRefused("invalid", "A reaction needs a target.", limit="reactions", part=index)
             yield Piece({"reaction": {"target": part.target, "emoji": part.emoji}})
         case OutboundTemplate():
-            yield _template(part, capabilities, index)
+            yield _template(part, capabilities, channel, index)
         case OutboundLocation() | OutboundContacts():
             words = "locations" if isinstance(part, OutboundLocation) else "contact cards"
-            raise ContentRefused(
-                "not_offered", f"This channel cannot send {words}.", limit=part.type, allowed=0, part=index
-            )
+            raise ContentRefused("not_offered", f"{channel} takes no {words}.", limit=part.type, allowed=0, part=index)
         case _:
             assert_never(part)
 
@@ -103,118 +101,74 @@ def plain_text(text: str, entities: Sequence[Entity]) -> tuple[str, list[tuple[i
     return "".join((*found, text[position:])), whole
 
 
-def _texts(text: str, limit: TextLimit, index: int, whole: Sequence[tuple[int, int]] = ()) -> Iterator[Piece]:
-    pieces = split(text, limit, whole)
+def _texts(text: str, capabilities: Capabilities, index: int, whole: Sequence[tuple[int, int]] = ()) -> Iterator[Piece]:
+    pieces = split(text, capabilities.text, whole)
     if not pieces:
         raise ContentRefused("empty", "The text is empty.", limit="text.minimum", allowed=1, part=index)
     for piece in pieces:
         yield Piece({"message": {"text": piece}}, text=piece)
 
 
+def _caption(caption: str | None, capabilities: Capabilities, index: int) -> Iterator[Piece]:
+    """Media and text cannot share a message (facts 2.3): a caption follows as one of its own."""
+    words = plain(caption or "")
+    if words.strip():
+        yield from _texts(words, capabilities, index)
+
+
 # --- Media ------------------------------------------------------------------------------------------------------------
 
 
-def _media(part: OutboundMedia, capabilities: Capabilities, index: int) -> Piece:
-    mime_type = part.mime_type.partition(";")[0].strip().lower() if part.mime_type else None
-    kind: MediaKind = "animation" if part.kind == "image" and mime_type == "image/gif" else part.kind
-    rule = capabilities.media.get(kind)
-    if rule is None:
-        raise ContentRefused(
-            "not_offered", f"This channel cannot send {MEDIA_WORDS[kind]}.", limit=f"media.{kind}", part=index
-        )
-    if (part.url is None) == (part.media_id is None):
-        raise ContentRefused(
-            "invalid", "Media needs either a link or a stored file.", limit=f"media.{kind}", part=index
-        )
-    if mime_type and rule.mime_types and mime_type not in rule.mime_types:
-        allowed = ", ".join(rule.mime_types)
-        raise ContentRefused(
-            "media_type", f"Files of type {mime_type} cannot be sent as {MEDIA_WORDS[kind]}; allowed: {allowed}.",
-            limit=f"media.{kind}.mime_types", allowed=allowed, part=index,
-        )  # fmt: skip
-    by_link = part.url is not None and rule.max_bytes_by_link is not None
-    name, most = ("max_bytes_by_link", rule.max_bytes_by_link or 0) if by_link else ("max_bytes", rule.max_bytes)
-    if most == 0:
-        raise ContentRefused(
-            "not_offered",
-            f"{MEDIA_WORDS[kind].capitalize()} must be uploaded here.",
-            limit=f"media.{kind}.{name}",
-            part=index,
-        )
-    if part.size is not None and part.size > most:
-        raise ContentRefused(
-            "too_large", f"The file has {part.size} bytes, more than the {most} allowed.",
-            limit=f"media.{kind}.{name}", allowed=most, part=index,
-        )  # fmt: skip
-    moving = kind == "animation" and mime_type is not None and mime_type.startswith("video/")
-    attachment = "video" if moving else ATTACHMENT_TYPES[kind]
+def _media(part: OutboundMedia, capabilities: Capabilities, channel: str, index: int) -> Piece:
+    part = _checked(part, capabilities, channel, index)
+    moving = part.kind == "animation" and bare_type(part).startswith("video/")
+    attachment = "video" if moving else ATTACHMENT_TYPES[part.kind]
     if part.url is None:
         return Piece({"upload": attachment}, media_ids=part.stored, lane="media")
-    payload: JsonObject = {"type": attachment, "payload": {"url": part.url}}
-    return Piece({"message": {"attachment": payload}}, lane="media")
+    return Piece({"message": {"attachment": {"type": attachment, "payload": {"url": part.url}}}}, lane="media")
 
 
-# --- Choices and templates --------------------------------------------------------------------------------------------
+def _checked(part: OutboundMedia, capabilities: Capabilities, channel: str, index: int) -> OutboundMedia:
+    """The file as the kind that it is to the product. Raises ``ContentRefused``."""
+    if part.kind == "image" and bare_type(part) == "image/gif":
+        part = replace(part, kind="animation")
+    check_media(part, capabilities, part=index, channel=channel)
+    return part
 
 
-def _choices(part: OutboundChoices, capabilities: Capabilities, index: int) -> Piece:
-    name = f"choices.{part.style}"
-    rule = capabilities.choices.get(part.style)
-    if rule is None:
-        raise ContentRefused("not_offered", f"This channel has no {CHOICE_WORDS[part.style]}.", limit=name, part=index)
-    if len(part.sections) > rule.sections:
-        raise ContentRefused(
-            "too_many", "Sections cannot be shown here.", limit=f"{name}.sections", allowed=rule.sections, part=index
-        )
-    choices = [choice for section in part.sections for choice in section.choices]
-    if not 1 <= len(choices) <= rule.maximum:
-        raise ContentRefused(
-            "too_many" if choices else "empty", f"Between 1 and {rule.maximum} choices are possible here.",
-            limit=f"{name}.maximum", allowed=rule.maximum, part=index,
-        )  # fmt: skip
-    # Header and footer have no place of their own here, yet they are words that were meant to be read.
-    text = "\n\n".join(words for words in (part.header, part.text, part.footer) if words)
-    if not text.strip():
-        raise ContentRefused("empty", "Choices need a text.", limit=f"{name}.text", allowed=1, part=index)
-    _within(text, rule.text, f"{name}.text", index)
-    rendered: list[JsonValue] = [_choice(choice, part.style, rule, name, index) for choice in choices]
-    if part.style == "quick_replies":
-        return Piece({"message": {"text": text, "quick_replies": rendered}}, text=text)
-    template: JsonObject = {"template_type": "button", "text": text, "buttons": rendered}
-    return Piece({"message": {"attachment": {"type": "template", "payload": template}}}, text=text)
+def _album(part: OutboundAlbum, capabilities: Capabilities, channel: str, index: int) -> Iterator[Piece]:
+    """Neighbouring images go as one message where the product has albums, anything else one by one, in order.
+
+    An image's own words follow the message that shows it; those of the album come last.
+    """
+    checked = tuple(_checked(one, capabilities, channel, index) for one in part.items)
+    for chosen in in_album(OutboundAlbum(checked), capabilities.album, index):
+        for is_image, run in groupby(chosen, key=lambda one: one.kind == "image"):
+            files = tuple(run)
+            if is_image and len(files) > 1:
+                links: list[JsonValue] = [one.url for one in files]
+                stored = tuple(media_id for one in files for media_id in one.stored)
+                yield Piece({"album": links}, media_ids=stored, lane="media")
+                for one in files:
+                    yield from _caption(one.caption, capabilities, index)
+            else:
+                for one in files:
+                    yield from _pieces(one, capabilities, channel, index)
+    yield from _caption(part.caption, capabilities, index)
 
 
-def _choice(choice: Choice, style: str, rule: ChoiceRule, name: str, index: int) -> JsonObject:
-    if not choice.title.strip():
-        raise ContentRefused("empty", "A choice needs a title.", limit=f"{name}.title", allowed=1, part=index)
-    _within(choice.title, rule.title, f"{name}.title", index)
-    if choice.url is not None:
-        if not rule.links:
-            raise ContentRefused(
-                "not_offered",
-                f"Links are not possible in {CHOICE_WORDS[style]} here.",
-                limit=f"{name}.links",
-                part=index,
-            )
-        return {"type": "web_url", "title": choice.title, "url": choice.url}
-    payload = choice.payload or choice.title
-    _within(payload, rule.payload, f"{name}.payload", index)
-    kind = {"content_type": "text"} if style == "quick_replies" else {"type": "postback"}
-    return {**kind, "title": choice.title, "payload": payload}
+# --- Templates --------------------------------------------------------------------------------------------------------
 
 
-def _within(text: str, limit: TextLimit, name: str, index: int) -> None:
-    if not fits(text, limit):
-        reason = f"“{text[:40]}” is longer than the {limit.maximum} {limit.unit} allowed."
-        raise ContentRefused("too_long", reason, limit=name, allowed=limit.maximum, part=index)
-
-
-def _template(part: OutboundTemplate, capabilities: Capabilities, index: int) -> Piece:
+def _template(part: OutboundTemplate, capabilities: Capabilities, channel: str, index: int) -> Piece:
     if not capabilities.templates:
-        raise ContentRefused("not_offered", "This channel has no templates.", limit="templates", part=index)
+        raise ContentRefused("not_offered", f"{channel} has no templates.", limit="templates", part=index)
     if not part.name or not part.language:
         raise ContentRefused("invalid", "A template needs its name and language.", limit="templates", part=index)
+    if part.media:
+        reason = f"{channel} takes the file of a template by link only."
+        raise ContentRefused("not_offered", reason, limit="template.header", part=index)
     template: JsonObject = {"name": part.name, "language": {"code": part.language}}
     if part.components:
         template["components"] = list(part.components)
-    return Piece({"message": {"template": template}})
+    return Piece({"message": {"template": template}}, text=part.text)

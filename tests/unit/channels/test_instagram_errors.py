@@ -23,7 +23,11 @@ FACTS: list[tuple[str, str, dict[str, Any]]] = [
     ("200/2534041", "permission_missing", {**CHANNEL, "reauthorise": False}),
     ("613/2534040", "rate_limited", {**CHANNEL, "retryable": True}),
     ("100/2534037", "thread_not_ours", {}),
-    ("551", "recipient_unavailable", {"ends_contact": None}),
+    ("551", "recipient_unavailable", {"ends_contact": "unreachable"}),
+    ("551/1545041", "recipient_unavailable", {"ends_contact": "unreachable"}),
+    # Of a profile it means that the person has not consented; of a message, that the app lacks a permission.
+    ("230", "permission_missing", {**CHANNEL, "reauthorise": True}),
+    ("10/1234567", "unknown_error", {"reauthorise": False, "pauses": None}),
     ("190", "token_invalid", {**CHANNEL, "reauthorise": True}),
     ("80002", "rate_limited", {**CHANNEL, "retryable": True}),
 ]

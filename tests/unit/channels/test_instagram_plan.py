@@ -11,6 +11,7 @@ from channels.instagram.adapter import InstagramAdapter
 from channels.outbound import (
     Choice,
     ChoiceSection,
+    OutboundAlbum,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -72,6 +73,47 @@ def test_a_reaction_keeps_its_emoji() -> None:
     assert plan([OutboundReaction("m_1", "❤️")]) == (Piece({"reaction": {"target": "m_1", "emoji": "❤️"}}),)
 
 
+def image(name: str, **facts: Any) -> OutboundMedia:
+    where: dict[str, Any] = {"media_id": name} if name.startswith("f") else {"url": name}
+    return OutboundMedia("image", **where, **facts)
+
+
+def test_an_album_shows_linked_and_stored_images_in_their_order() -> None:
+    album = OutboundAlbum((image("f1"), image(URL), image("f2")), caption="ü" * 501)
+    assert plan([album]) == (
+        Piece({"album": [None, URL, None]}, media_ids=("f1", "f2"), lane="media"),
+        Piece({"message": {"text": "ü" * 500}}, text="ü" * 500),
+        Piece({"message": {"text": "ü"}}, text="ü"),
+    )
+
+
+def test_an_album_of_more_than_ten_images_is_several_and_its_words_come_last() -> None:
+    pieces = plan([OutboundAlbum(tuple(image(f"f{number}") for number in range(21)), caption="all")])
+    assert [piece.media_ids for piece in pieces] == [
+        tuple(f"f{number}" for number in range(10)),
+        tuple(f"f{number}" for number in range(10, 20)),
+        ("f20",),
+        (),
+    ]
+    assert pieces[2].payload == {"upload": "image"}
+    assert pieces[3].text == "all"
+
+
+def test_what_is_no_image_goes_alone_and_keeps_its_place() -> None:
+    gif = OutboundMedia("image", media_id="f3", mime_type="image/gif")
+    video = OutboundMedia("video", url=URL, caption="moving")
+    pieces = plan([OutboundAlbum((image("f1"), image("f2", caption="two"), video, gif, image("f4")))])
+    assert [piece.payload for piece in pieces] == [
+        {"album": [None, None]},
+        {"message": {"text": "two"}},
+        {"message": {"attachment": {"type": "video", "payload": {"url": URL}}}},
+        {"message": {"text": "moving"}},
+        {"upload": "image"},
+        {"upload": "image"},
+    ]
+    assert [piece.media_ids for piece in pieces] == [("f1", "f2"), (), (), (), ("f3",), ("f4",)]
+
+
 REFUSED: list[tuple[str, OutboundPart, str, str, Any]] = [
     (
         "webp",
@@ -92,7 +134,7 @@ REFUSED: list[tuple[str, OutboundPart, str, str, Any]] = [
         OutboundMedia("image", url=URL, mime_type="image/gif"),
         "not_offered",
         "media.animation.max_bytes_by_link",
-        None,
+        0,
     ),
     (
         "image above 8 MB",
@@ -105,8 +147,15 @@ REFUSED: list[tuple[str, OutboundPart, str, str, Any]] = [
         "quick replies below too many bytes",
         choices("quick_replies", Choice("A"), text="ü" * 501),
         "too_long",
-        "choices.quick_replies.text",
+        "choices.quick_replies.text.maximum",
         1000,
+    ),
+    (
+        "album with a file of another type",
+        OutboundAlbum((OutboundMedia("image", url=URL), OutboundMedia("image", url=URL, mime_type="image/webp"))),
+        "media_type",
+        "media.image.mime_types",
+        "image/png, image/jpeg",
     ),
     ("template", OutboundTemplate("order", "en"), "not_offered", "templates", None),
     ("location", OutboundLocation(1.0, 2.0), "not_offered", "location", 0),

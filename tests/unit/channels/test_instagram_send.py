@@ -86,6 +86,62 @@ async def test_an_upload_names_the_platform_and_has_an_ascii_filename(
     assert message.json["message"] == {"attachment": {"type": "image", "payload": {"attachment_id": "987"}}}
 
 
+@STACKS
+async def test_an_album_uploads_its_stored_images_first_and_is_one_message(account: Account, node: str) -> None:
+    http = answering({"attachment_id": "987"}, {"attachment_id": "988"}, {"recipient_id": "5005", "message_id": "m_1"})
+    piece = Piece({"album": [None, "https://files.example/a", None]}, media_ids=("f1", "f2"))
+    files = (OutboundFile("1.png", "image/png", b"one"), OutboundFile("2.png", "image/png", b"two"))
+    assert await adapter.send(http, account, envelope(piece), files) == Accepted(("m_1",))
+    first, second, message = http.requests
+    assert [request.files[0].data for request in (first, second)] == [b"one", b"two"]
+    assert message.url == f"{node}/messages"
+    assert message.json == {
+        "recipient": {"id": "5005"},
+        "messaging_type": "RESPONSE",
+        "message": {
+            "attachments": [
+                {"type": "image", "payload": {"attachment_id": "987"}},
+                {"type": "image", "payload": {"url": "https://files.example/a"}},
+                {"type": "image", "payload": {"attachment_id": "988"}},
+            ]
+        },
+    }
+
+
+async def test_an_album_that_lacks_a_file_sends_nothing() -> None:
+    http = answering({"attachment_id": "987"})
+    piece = Piece({"album": [None, None]}, media_ids=("f1", "f2"))
+    with pytest.raises(SendError) as caught:
+        await adapter.send(http, LOGIN, envelope(piece), (OutboundFile("1.png", "image/png", b"one"),))
+    assert caught.value.fault.code == "media_refused"
+    assert [request.url for request in http.requests] == [f"{LOGIN_NODE}/message_attachments"]
+
+
+async def test_the_page_stack_reacts_with_a_heart_only() -> None:
+    http = answering({"recipient_id": "5005"}, {"recipient_id": "5005"})
+    for emoji in ("❤️", None):
+        await adapter.send(http, PAGE, envelope(Piece({"reaction": {"target": "m_in", "emoji": emoji}})), ())
+    assert [request.json for request in http.requests] == [
+        {
+            "recipient": {"id": "5005"},
+            "sender_action": "react",
+            "payload": {"message_id": "m_in", "reaction": "love"},
+        },
+        {"recipient": {"id": "5005"}, "sender_action": "unreact", "payload": {"message_id": "m_in"}},
+    ]
+    with pytest.raises(SendError) as caught:
+        await adapter.send(http, PAGE, envelope(Piece({"reaction": {"target": "m_in", "emoji": "🔥"}})), ())
+    assert (caught.value.fault.code, caught.value.fault.retryable) == ("not_offered", False)
+    assert "❤️" in caught.value.fault.reason
+    assert len(http.requests) == 2
+
+
+def test_what_a_stack_lacks_is_told() -> None:
+    login, page = adapter.capabilities_of(LOGIN), adapter.capabilities_of(PAGE)
+    assert (login.reactions, login.reaction_emoji, login.blocks_people) == ("any", (), False)
+    assert (page.reactions, page.reaction_emoji, page.blocks_people) == ("fixed", ("❤️",), True)
+
+
 @pytest.mark.parametrize(("emoji", "name"), [("❤️", "love"), ("❤", "love"), ("🔥", "🔥")])
 async def test_reactions(emoji: str, name: str) -> None:
     http = answering({"recipient_id": "5005"})
@@ -107,6 +163,19 @@ async def test_typing_and_read_marks(account: Account, node: str) -> None:
         (f"{node}/messages", {"recipient": {"id": "5005"}, "sender_action": "typing_on"}),
         (f"{node}/messages", {"recipient": {"id": "5005"}, "sender_action": "mark_seen"}),
     ]
+
+
+async def test_people_are_blocked_on_the_page_stack_only() -> None:
+    http = answering({"result": {}})
+    await adapter.block(http, PAGE, (ANN,))
+    assert http.last.url == f"{PAGE_NODE}/moderate_conversations"
+    assert http.last.json == {"user_ids": [{"id": "5005"}], "actions": ["block_user"]}
+    for call in (adapter.block, adapter.unblock):
+        with pytest.raises(SendError) as caught:
+            await call(http, LOGIN, (ANN,))
+        assert caught.value.fault.code == "not_offered"
+        assert "Instagram app" in caught.value.fault.reason
+    assert len(http.requests) == 1
 
 
 async def test_the_page_stack_needs_its_page() -> None:

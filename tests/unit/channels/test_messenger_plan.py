@@ -12,6 +12,7 @@ from channels.messenger.adapter import MessengerAdapter
 from channels.outbound import (
     Choice,
     ChoiceSection,
+    OutboundAlbum,
     OutboundChoices,
     OutboundContacts,
     OutboundLocation,
@@ -116,7 +117,7 @@ PLANNED: list[tuple[str, OutboundPart, tuple[Piece, ...]]] = [
     ),
     (
         "template as given",
-        OutboundTemplate("order", "en_US", ({"type": "body", "parameters": []},)),
+        OutboundTemplate("order", "en_US", ({"type": "body", "parameters": []},), text="Your order left."),
         (
             Piece(
                 {
@@ -127,8 +128,21 @@ PLANNED: list[tuple[str, OutboundPart, tuple[Piece, ...]]] = [
                             "components": [{"type": "body", "parameters": []}],
                         }
                     }
-                }
+                },
+                text="Your order left.",
             ),
+        ),
+    ),
+    (
+        "album: one by one, its words last",
+        OutboundAlbum(
+            (OutboundMedia("image", url=URL, caption="one"), OutboundMedia("image", media_id="f1")), caption="all"
+        ),
+        (
+            Piece(attachment("image", {"url": URL}), lane="media"),
+            Piece({"message": {"text": "one"}}, text="one"),
+            Piece({"upload": "image"}, media_ids=("f1",), lane="media"),
+            Piece({"message": {"text": "all"}}, text="all"),
         ),
     ),
     ("reaction", OutboundReaction("m_1", "👍"), (Piece({"reaction": {"target": "m_1", "emoji": "👍"}}),)),
@@ -165,7 +179,14 @@ def test_a_written_out_link_is_not_cut() -> None:
 
 REFUSED: list[tuple[str, OutboundPart, str, str, Any]] = [
     ("no text", OutboundText(" \n"), "empty", "text.minimum", 1),
-    ("sticker", OutboundMedia("sticker", url=URL), "not_offered", "media.sticker", None),
+    (
+        "sticker",
+        OutboundMedia("sticker", url=URL),
+        "not_offered",
+        "media",
+        "image, video, audio, voice, document, animation, video_note",
+    ),
+    ("link that is none", OutboundMedia("image", url="ftp://x.example/a"), "invalid", "media.image.url", None),
     ("no source", OutboundMedia("image"), "invalid", "media.image", None),
     ("two sources", OutboundMedia("image", url=URL, media_id="f"), "invalid", "media.image", None),
     (
@@ -191,8 +212,8 @@ REFUSED: list[tuple[str, OutboundPart, str, str, Any]] = [
     ),
     ("location", OutboundLocation(1.0, 2.0), "not_offered", "location", 0),
     ("contacts", OutboundContacts(()), "not_offered", "contacts", 0),
-    ("list", choices("list", Choice("A")), "not_offered", "choices.list", None),
-    ("no choice", choices("buttons"), "empty", "choices.buttons.maximum", 3),
+    ("list", choices("list", Choice("A")), "not_offered", "choices.list", 0),
+    ("no choice", choices("buttons"), "empty", "choices.buttons.minimum", 1),
     ("4 buttons", choices("buttons", *[Choice("A")] * 4), "too_many", "choices.buttons.maximum", 3),
     (
         "14 quick replies",
@@ -201,17 +222,17 @@ REFUSED: list[tuple[str, OutboundPart, str, str, Any]] = [
         "choices.quick_replies.maximum",
         13,
     ),
-    ("title", choices("buttons", Choice("t" * 21)), "too_long", "choices.buttons.title", 20),
-    ("blank title", choices("buttons", Choice(" ")), "empty", "choices.buttons.title", 1),
-    ("payload", choices("buttons", Choice("t", "p" * 1001)), "too_long", "choices.buttons.payload", 1000),
-    ("text", choices("buttons", Choice("t"), text="x" * 641), "too_long", "choices.buttons.text", 640),
-    ("blank text", choices("buttons", Choice("t"), text=" "), "empty", "choices.buttons.text", 1),
+    ("title", choices("buttons", Choice("t" * 21)), "too_long", "choices.buttons.title.maximum", 20),
+    ("blank title", choices("buttons", Choice(" ")), "empty", "choices.buttons.title.minimum", 1),
+    ("payload", choices("buttons", Choice("t", "p" * 1001)), "too_long", "choices.buttons.payload.maximum", 1000),
+    ("text", choices("buttons", Choice("t"), text="x" * 641), "too_long", "choices.buttons.text.maximum", 640),
+    ("blank text", choices("buttons", Choice("t"), text=" "), "empty", "choices.buttons.text.minimum", 1),
     (
         "link among quick replies",
         choices("quick_replies", Choice("t", url=URL)),
         "not_offered",
         "choices.quick_replies.links",
-        None,
+        0,
     ),
     (
         "sections",
@@ -221,7 +242,23 @@ REFUSED: list[tuple[str, OutboundPart, str, str, Any]] = [
         1,
     ),
     ("reaction to nothing", OutboundReaction("", "x"), "invalid", "reactions", None),
+    ("button to nowhere", choices("buttons", Choice("t", url="x y")), "invalid", "choices.buttons.url", None),
     ("template without name", OutboundTemplate("", "en"), "invalid", "templates", None),
+    (
+        "template with a stored file",
+        OutboundTemplate("order", "en", media=(OutboundMedia("image", media_id="f"),)),
+        "not_offered",
+        "template.header",
+        None,
+    ),
+    ("album without files", OutboundAlbum(()), "empty", "album.minimum", 1),
+    (
+        "album with a file that is too large",
+        OutboundAlbum((OutboundMedia("image", url=URL), OutboundMedia("video", media_id="f", size=25 * MIB + 1))),
+        "too_large",
+        "media.video.max_bytes",
+        25 * MIB,
+    ),
 ]
 
 
@@ -235,4 +272,4 @@ def test_a_part_is_refused(label: str, part: OutboundPart, code: str, limit: str
 def test_nothing_at_all_is_refused() -> None:
     with pytest.raises(ContentRefused) as caught:
         plan([])
-    assert caught.value.limit == "parts.minimum"
+    assert caught.value.limit == "parts"

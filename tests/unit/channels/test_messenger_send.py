@@ -191,10 +191,34 @@ async def test_meta_gets_the_time_it_needs_to_fetch_a_link() -> None:
             return await FakeHttp.request(self, method, url, timeout=timeout, **rest)
 
     http = Watched()
-    for message in ({"text": "a"}, IMAGE, {"attachment": {"type": "video", "payload": {"url": "https://x.example"}}}):
+    video = {"attachment": {"type": "video", "payload": {"url": "https://x.example"}}}
+    linked: list[Any] = [{"text": "a"}, IMAGE, {"attachments": [IMAGE["attachment"]]}, video]
+    for message in linked:
         http.answer({"message_id": "m_1"})
         await adapter.send(http, ACCOUNT, envelope(Piece({"message": message})), ())
-    assert timeouts == [None, 30.0, 90.0]
+    assert timeouts == [None, 30.0, 30.0, 90.0]
+
+
+@pytest.mark.parametrize(("block", "action"), [(True, "block_user"), (False, "unblock_user")])
+async def test_a_person_is_blocked_at_the_provider(block: bool, action: str) -> None:
+    http = answering({"result": {}})
+    await (adapter.block if block else adapter.unblock)(http, ACCOUNT, (REFERENCE, PSID))
+    assert (http.last.method, http.last.url) == ("POST", f"{BASE}/1001/moderate_conversations")
+    assert http.last.json == {"user_ids": [{"id": "2002"}], "actions": [action]}
+
+
+async def test_somebody_known_by_a_reference_only_cannot_be_blocked() -> None:
+    http = FakeHttp()
+    with pytest.raises(SendError) as caught:
+        await adapter.block(http, ACCOUNT, (REFERENCE,))
+    assert caught.value.fault.code == "not_offered"
+    assert http.requests == []
+
+
+async def test_blocking_may_be_repeated_after_an_answer_from_in_between() -> None:
+    with pytest.raises(SendError) as caught:
+        await adapter.block(answering(b"<html>", 502), ACCOUNT, (PSID,))
+    assert (caught.value.fault.code, caught.value.fault.retryable) == ("temporary", True)
 
 
 async def test_typing_and_read_marks() -> None:
