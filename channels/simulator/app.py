@@ -13,6 +13,7 @@ from channels.simulator.graph import GraphApi
 from channels.simulator.instagram import InstagramVoice
 from channels.simulator.messenger import MessengerVoice
 from channels.simulator.page_api import PageApi
+from channels.simulator.provider_control import ProviderControl
 from channels.simulator.simulation import Simulation
 from channels.simulator.telegram import TelegramVoice
 from channels.simulator.telegram_api import TelegramApi
@@ -70,7 +71,7 @@ def create_simulator(
             Route("/cdn/{media_id}/{ticket}/{filename}", graph.cdn),
             Route("/bot{token}/{method}", telegram.endpoint, methods=["GET", "POST"]),
             Route("/file/bot{token}/{folder}/{file_id}/{filename}", telegram.download),
-            Mount("/control", routes=controls.routes()),
+            Mount("/control", routes=[*controls.routes(), *ProviderControl(simulation).routes()]),
         ],
         lifespan=lifespan,
         exception_handlers=dict.fromkeys(control_wire.REFUSALS, control_wire.refused),

@@ -112,8 +112,34 @@ class SimulatorClient:
             body["message_id"] = message_id
         return await self._call("POST", "/read", body)
 
-    async def native(self, account_id: str, customer: JsonObject, text: str) -> JsonObject:
-        return await self._call("POST", "/native", {"account_id": account_id, "customer": customer, "text": text})
+    async def native(
+        self, account_id: str, customer: JsonObject, text: str | None = None, **act: JsonValue
+    ) -> JsonObject:
+        """``act``: ``kind``, ``message_id``, ``reply_to``."""
+        wish: JsonObject = {"account_id": account_id, "customer": customer, "text": text, **act}
+        return await self._call("POST", "/native", wish)
+
+    async def event(self, account_id: str, event: str, **details: JsonValue) -> JsonObject:
+        """What Meta does by itself: ``template_status``, ``account_update``, ``comment``, …, or ``raw``."""
+        return await self._call("POST", "/events", {"account_id": account_id, "event": event, **details})
+
+    async def state(self, account_id: str, **states: JsonValue) -> JsonObject:
+        """Standing of a Meta account, after what is given was set; see ``StateWish``."""
+        return await self._call("POST", "/state", {"account_id": account_id, **states})
+
+    async def age(self, account_id: str, hours: float, **what: JsonValue) -> None:
+        """One of ``customer`` (their last message), ``message_id``, ``comment_id``, ``media_id`` becomes older."""
+        await self._call("POST", "/age", {"account_id": account_id, "hours": hours, **what})
+
+    async def define_template(
+        self, account_id: str, name: str, components: Sequence[JsonObject], **details: JsonValue
+    ) -> JsonObject:
+        """``language``, ``category``, ``status``, ``parameter_format``; one of the same name and language goes."""
+        wish: JsonObject = {"account_id": account_id, "name": name, "components": [*components], **details}
+        return await self._call("POST", "/templates", wish)
+
+    async def templates(self, account_id: str) -> list[JsonObject]:
+        return _objects(await self._call("GET", "/templates", query={"account_id": account_id}), "templates")
 
     async def inbox(
         self, account_id: str, customer: str | None = None, *, everything: bool = False

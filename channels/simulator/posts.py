@@ -10,7 +10,8 @@ from channels.simulator import wire
 from channels.simulator.world import Account
 from channels.types import JsonObject, JsonValue
 
-Part = Literal["changes", "messaging", "standby", "update"]
+Part = Literal["changes", "messaging", "standby", "entry", "update"]
+"""``entry``: beside the entry's id, in no list (Instagram Login's comments)."""
 LaneKey = tuple[str, str]
 """Account, and a queue of it. Only what stands in one queue arrives in order."""
 
@@ -83,7 +84,10 @@ def body_of(post: Post, now: float) -> bytes:
         entry: JsonObject = {"id": account.waba_id if account.kind == "whatsapp" else account.account_id}
         if account.kind != "whatsapp":
             entry["time"] = int(now * 1000)
-        entry[event.part] = [event.item]
+        if event.part == "entry":
+            entry |= event.item
+        else:
+            entry[event.part] = [event.item]
         entries.append(entry)
     return wire.meta_json({"object": META_OBJECTS[post.account.kind], "entry": entries})
 

@@ -54,6 +54,27 @@ def default_templates() -> list[JsonObject]:
         _template(6, "one_time_code", "en_US", "AUTHENTICATION", [
             {"type": "BODY", "text": "{{1}} is your verification code."},
         ]),
+        _template(9, "invoice_ready", "en_US", "UTILITY", [
+            {"type": "HEADER", "format": "DOCUMENT"},
+            {"type": "BODY", "text": "Your invoice over {{1}} is attached.", "example": {"body_text": [["€ 12.50"]]}},
+        ]),
+        _template(10, "pickup_point", "en_US", "MARKETING", [
+            {"type": "HEADER", "format": "LOCATION"},
+            {"type": "BODY", "text": "Come by until {{1}} and use your code.", "example": {"body_text": [["Friday"]]}},
+            {"type": "BUTTONS", "buttons": [
+                {"type": "QUICK_REPLY", "text": "Stop promotions"},
+                {"type": "PHONE_NUMBER", "text": "Call us", "phone_number": "+15550000001"},
+                {"type": "COPY_CODE", "example": "SUMMER20"},
+            ]},
+        ]),
+        _template(11, "welcome_back", "en_US", "MARKETING", [
+            {"type": "HEADER", "format": "TEXT", "text": "Hi {{first_name}}",
+             "example": {"header_text_named_params": [{"param_name": "first_name", "example": "Ann"}]}},
+            {"type": "BODY", "text": "Nice to see you, {{first_name}}. Your points: {{points}}.",
+             "example": {"body_text_named_params": [{"param_name": "first_name", "example": "Ann"},
+                                                    {"param_name": "points", "example": "42"}]}},
+        ], parameter_format="NAMED"),
+        _template(12, "disabled_offer", "en_US", "MARKETING", [{"type": "BODY", "text": "Disabled."}], "DISABLED"),
         _template(7, "paused_offer", "en_US", "MARKETING", [{"type": "BODY", "text": "Paused."}], "PAUSED"),
         _template(8, "pending_offer", "en_US", "MARKETING", [{"type": "BODY", "text": "Pending."}], "PENDING"),
     ]  # fmt: skip

@@ -551,8 +551,8 @@ async def test_telegram_files(stage: Stage) -> None:
 
 
 async def test_whatsapp_templates_are_paged(stage: Stage) -> None:
-    _, first = await stage.graph("GET", "999/message_templates?limit=5", "wa-token")
-    assert len(first["data"]) == 5
+    _, first = await stage.graph("GET", "999/message_templates?limit=8", "wa-token")
+    assert len(first["data"]) == 8
     async with stage.http.get(first["paging"]["next"], headers={"Authorization": "Bearer wa-token"}) as answer:
         second = await answer.json()
     assert "next" not in second["paging"]
