@@ -18,7 +18,8 @@ CHOICES = (ChoiceSection((Choice("A"),)),)
         (
             "telegram",
             OutboundMedia("voice", media_id="m", mime_type="text/plain"),
-            "Telegram does not take text/plain files as voice messages.",
+            "Telegram does not take text/plain files as voice messages; it takes audio/ogg, audio/opus, audio/mpeg, "
+            "audio/mp3, audio/mp4, audio/m4a, audio/x-m4a, audio/aac.",
         ),
         ("messenger", OutboundContacts(()), "Messenger takes no contact cards."),
         ("instagram", OutboundLocation(1.0, 2.0), "Instagram takes no locations."),
@@ -29,11 +30,11 @@ CHOICES = (ChoiceSection((Choice("A"),)),)
             "Instagram takes animations only as uploads.",
         ),
         ("messenger", OutboundChoices("list", "x", CHOICES), "Messenger has no lists."),
-        ("whatsapp", OutboundMedia("video_note", url=LINK), "WhatsApp has no video notes."),
+        ("whatsapp", OutboundMedia("video_note", url=LINK), "WhatsApp takes no video notes."),
         (
             "whatsapp",
             OutboundMedia("image", url=LINK, mime_type="image/gif"),
-            "WhatsApp does not take image/gif files as images.",
+            "WhatsApp does not take image/gif files as images; it takes image/jpeg, image/png.",
         ),
     ],
 )
