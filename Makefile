@@ -20,7 +20,7 @@ export PYTHON EMBEDDED
 # What is passed on, as in: make test ARGS="-k telegram"
 ARGS ?=
 
-.PHONY: help demo test bench lint format types layers hooks wheel clean environment
+.PHONY: help demo test oracles bench lint format types layers hooks wheel clean environment
 
 help:  ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ demo: environment .venv/.embedded  ## Run the whole product with its own Postgre
 
 test: environment .venv/.dev  ## Run every test; ARGS="-k word" runs some
 	@$(python) -m pytest $(ARGS)
+
+oracles: environment .venv-oracles/.ready  ## Have other people's packages judge what we send and simulate
+	@.venv-oracles/bin/python -m pytest -c tests/oracles/pytest.ini tests/oracles $(ARGS)
 
 bench: environment .venv/.dev  ## Measure; ARGS="ingest fanout --quick" measures some, in less time
 	@$(python) -m benchmarks $(ARGS)
@@ -56,7 +59,7 @@ wheel: environment .venv/.dev  ## Build the distribution into dist/
 	@$(python) -m pip --quiet wheel --no-deps --wheel-dir dist .
 
 clean:  ## Remove what was built; the data of a running installation stays
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-oracles build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 environment:
 	@sh .ci/environment check
@@ -66,3 +69,9 @@ environment:
 
 .venv/.dev: $(pinned)
 	@sh .ci/environment embedded dev
+
+# Apart from .venv: aiogram and pywa want older versions of what the product uses.
+.venv-oracles/.ready: tests/oracles/requirements.txt | .venv/.dev
+	@$(python) -m venv --clear .venv-oracles
+	@.venv-oracles/bin/python -m pip --quiet install --requirement tests/oracles/requirements.txt
+	@touch $@
