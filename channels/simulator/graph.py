@@ -149,7 +149,7 @@ class GraphApi:
         if node == "refresh_access_token":
             return graph_tokens.refresh(self._world, account, call)
         if node == "me" or node in _nodes(account) or node == account.account_id:
-            return self._page_nodes.itself(account, call)
+            return self._page_nodes.itself(account, node, call)
         if node in account.customers:
             return self._page_nodes.profile(account, account.customers[node], call)
         if node in account.messages:

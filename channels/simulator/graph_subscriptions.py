@@ -123,5 +123,7 @@ def _shown(account: Account) -> JsonObject:
         more: JsonObject = {"override_callback_uri": callback} if callback else {}
         return {"whatsapp_business_api_data": app, **more}
     chosen = account.meta.subscribed_fields
-    fields: list[JsonValue] = [*sorted(chosen)] if chosen is not None else []
+    if chosen is None:
+        chosen = INSTAGRAM_TOPICS if account.kind == "instagram" and account.stack == "login" else PAGE_TOPICS
+    fields: list[JsonValue] = [*sorted(chosen)]
     return {**app, "subscribed_fields": fields}

@@ -25,9 +25,10 @@ class PageNodes:
 
     # --- Itself -------------------------------------------------------------------------------------------------------
 
-    def itself(self, account: Account, call: Call) -> Reply:
+    def itself(self, account: Account, node: str, call: Call) -> Reply:
+        """On the Page stack a Page's token speaks of the Page, also where only its Instagram account is played."""
         picture = f"{self._simulation.base_url}/cdn/avatar/{account.account_id}.png"
-        if account.kind == "instagram":
+        if account.kind == "instagram" and (account.stack == "login" or node == account.account_id):
             own = account.account_id if account.stack == "page" else f"1{account.account_id}"
             about: JsonObject = {
                 "id": own,  # of Instagram Login: scoped to the app, and not what webhooks say
@@ -41,28 +42,23 @@ class PageNodes:
                 "media_count": 3,
             }
             return Reply(select(about, call.fields, "IGUser", ("user_id", "username", "name")))
-        linked = next(
-            (
-                each.account_id
-                for each in self._world.owned_by(account.token)
-                if each.kind == "instagram" and each.page_id == account.account_id
-            ),
-            None,
-        )
+        page_id = account.account_id if account.kind == "messenger" else account.page_id
+        linked: list[JsonObject] = [
+            {"id": each.account_id, "username": each.username, "name": each.name}
+            for each in self._world.owned_by(account.token)
+            if each.kind == "instagram" and each.page_id == page_id
+        ]
         about = {
-            "id": account.account_id,
+            "id": page_id,
             "name": account.name,
             "username": account.username,
-            "link": f"https://www.facebook.example/{account.account_id}",
+            "link": f"https://www.facebook.example/{page_id}",
             "category": "Shopping",
             "picture": {"data": {"url": picture, "is_silhouette": False}},
             "is_published": True,
             "fan_count": 120,
         }
-        if linked is not None:
-            about |= {"instagram_business_account": {"id": linked}}
-        elif "instagram_business_account" in asked_fields(call.fields):
-            about |= {"instagram_business_account": None}
+        about["instagram_business_account"] = linked[0] if linked else None
         shown = select(about, call.fields, "Page", ("name",))
         return Reply({key: value for key, value in shown.items() if value is not None})
 

@@ -84,6 +84,8 @@ def body_of(post: Post, now: float) -> bytes:
         entry: JsonObject = {"id": account.waba_id if account.kind == "whatsapp" else account.account_id}
         if account.kind != "whatsapp":
             entry["time"] = int(now * 1000)
+        elif not event.customer_id:
+            entry["time"] = int(now)  # of what is about the account, and of nothing else
         if event.part == "entry":
             entry |= event.item
         else:
