@@ -48,13 +48,11 @@ class InstagramAdapter(MessagingAdapter):
         """What the account's stack can do of what ``capabilities`` names."""
         return LOGIN_STACK if _on_login_stack(account) else PAGE_STACK
 
-    def node(self, account: Account, error: type[SendError] | type[FetchError] = SendError) -> str:
+    def node(self, account: Account) -> str:
         if _on_login_stack(account):
             return quote(account.account_id, safe="")
-        page_id = account.options.get("page_id")
-        if not page_id:
-            raise error(Fault("parameter_invalid", "The channel lacks the id of its linked Page.", ours=True))
-        return quote(page_id, safe="")
+        # To the token of a Page, ``me`` is that Page (facts 2.3): its id may still be unknown here.
+        return quote(account.options.get("page_id") or "me", safe="")
 
     def host(self, account: Account) -> str | None:
         return LOGIN_HOST if _on_login_stack(account) else None
@@ -94,7 +92,7 @@ class InstagramAdapter(MessagingAdapter):
             )
         return Needs(
             called="Instagram account",
-            path=f"{self.node(account, FetchError)}/subscribed_apps",
+            path=f"{self.node(account)}/subscribed_apps",
             host=None,
             # The Page subscribes, for Messenger too: a shorter list would take away what that channel needs.
             fields=PAGE_FIELDS,
@@ -123,7 +121,7 @@ class InstagramAdapter(MessagingAdapter):
             raise FetchError(Fault("temporary", "Instagram's answer holds no new token.", retryable=True))
         return NewToken(token, self._now() + timedelta(seconds=seconds))
 
-    async def check(self, http: Http, account: Account) -> AccountFacts:
+    async def _owner(self, http: Http, account: Account) -> AccountFacts:
         if _on_login_stack(account):
             found = await self._get(http, account, "me", "user_id,username,name")
             options = {"stack": "login"}

@@ -41,7 +41,7 @@ class MessengerAdapter(MessagingAdapter):
     def needs(self, account: Account) -> Needs:
         return Needs(
             called="Page",
-            path=f"{self.node(account, FetchError)}/subscribed_apps",
+            path=f"{self.node(account)}/subscribed_apps",
             host=None,
             fields=PAGE_FIELDS,
             extras=PAGE_EXTRAS,
@@ -50,7 +50,7 @@ class MessengerAdapter(MessagingAdapter):
             permissions=("pages_messaging", "pages_manage_metadata"),
         )
 
-    async def check(self, http: Http, account: Account) -> AccountFacts:
+    async def _owner(self, http: Http, account: Account) -> AccountFacts:
         found = await self._get(http, account, "me", "id,name")
         page_id = as_id(found.get("id"))
         if page_id is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, NoReturn
@@ -24,6 +25,7 @@ from channels.meta import messaging_connect
 from channels.meta.graph import GraphApi
 from channels.meta.messaging_faults import SENT_ALL_THE_SAME
 from channels.meta.messaging_plan import plan_parts
+from channels.meta.token import token_facts
 from channels.outbound import Accepted, Envelope, OutboundPart, Piece
 from channels.types import Account, Address, Fault, JsonObject, JsonValue, Person
 from channels.wire import SHORT, as_id, as_link, as_list, as_object, as_text, objects
@@ -62,10 +64,10 @@ class MessagingAdapter(ABC):
 
     @abstractmethod
     def needs(self, account: Account) -> messaging_connect.Needs:
-        """What the account must have at Meta. Raises ``FetchError`` where it lacks what only we can know."""
+        """What the account must have at Meta."""
 
-    def node(self, account: Account, error: type[SendError] | type[FetchError] = SendError) -> str:
-        """The object whose edges are called: the Page, or the Instagram account. Raises ``error``."""
+    def node(self, account: Account) -> str:
+        """The object whose edges are called: the Page, or the Instagram account."""
         return quote(account.account_id, safe="")
 
     def host(self, account: Account) -> str | None:
@@ -244,10 +246,10 @@ class MessagingAdapter(ABC):
 
     async def inspect(self, http: Http, account: Account, endpoint: Endpoint | None) -> list[Finding]:
         try:
-            needs, facts = self.needs(account), await self.check(http, account)
+            facts = await self._owner(http, account)
         except FetchError as error:
             return [messaging_connect.dead_credentials(error.fault)]
-        return await messaging_connect.inspect(self.graph, http, account, needs, facts, self._now())
+        return await messaging_connect.inspect(self.graph, http, account, self.needs(account), facts, self._now())
 
     # --- Reading ------------------------------------------------------------------------------------------------------
 
@@ -285,8 +287,15 @@ class MessagingAdapter(ABC):
         code = (fault.provider_code or "").partition("/")[0]
         return code.isdecimal() and int(code) in self.profile_refusals
 
+    async def check(self, http: Http, account: Account) -> AccountFacts:
+        facts = await self._owner(http, account)
+        # Only graph.facebook.com tells about tokens.
+        token = await token_facts(self.graph, http, account) if self.host(account) is None else None
+        return replace(facts, expires_at=token.expires_at) if token is not None else facts
+
     @abstractmethod
-    async def check(self, http: Http, account: Account) -> AccountFacts: ...
+    async def _owner(self, http: Http, account: Account) -> AccountFacts:
+        """Whose token it is. Raises ``FetchError``."""
 
     async def _get(self, http: Http, account: Account, path: str, fields: str) -> JsonObject:
         return await self.graph.call(

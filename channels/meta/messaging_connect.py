@@ -105,7 +105,7 @@ def dead_credentials(fault: Fault) -> Finding:
     if fault.code == "permission_missing":
         remedy = "Grant the app the permissions that the log-in asks for, and connect the channel again."
         return Finding("token_scope", "broken", fault.reason, remedy)
-    return Finding("account" if fault.ours else "token", "broken", fault.reason, _AGAIN)
+    return Finding("token", "broken", fault.reason, _AGAIN)
 
 
 def _identity(account: Account, facts: AccountFacts, needs: Needs) -> Finding:
@@ -113,8 +113,8 @@ def _identity(account: Account, facts: AccountFacts, needs: Needs) -> Finding:
     if facts.account_id != account.account_id:
         reason = f"The token belongs to another {needs.called}: {facts.name} ({facts.account_id})."
         return Finding("account", "broken", reason, _AGAIN)
-    if linked is not None and page != linked:
-        reason = f"The {needs.called} is linked to the Page {linked}, not to {page or 'any that is known here'}."
+    if linked is not None and page not in (None, linked):
+        reason = f"The {needs.called} is linked to the Page {linked}, not to {page}."
         return Finding("account", "broken", reason, "Connect the channel again; that finds the right Page.")
     return Finding("account", "ok", f"The token belongs to {facts.name}.")
 

@@ -9,11 +9,11 @@ import pytest
 from fake_http import FakeHttp
 
 from channels.abilities import Connects, Endpoint, Moderates, NewToken, RenewsToken
-from channels.errors import FetchError
+from channels.errors import ChannelError, FetchError
 from channels.instagram.adapter import InstagramAdapter
 from channels.meta.graph import API_VERSION
 from channels.meta.messaging_connect import PAGE_FIELDS
-from channels.types import Account
+from channels.types import Account, Address
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 adapter = InstagramAdapter(now=lambda: NOW)
@@ -57,15 +57,45 @@ async def test_each_stack_is_subscribed_where_it_delivers(account: Account, url:
     assert "object Instagram" in (by_hand.remedy or "")
 
 
-async def test_the_page_stack_cannot_be_subscribed_without_its_page() -> None:
-    http = FakeHttp()
-    account = Account("instagram", "17841", "T0KEN", options={"stack": "page"})
-    with pytest.raises(FetchError):
-        await adapter.subscribe(http, account, ENDPOINT)
-    (finding,) = await adapter.inspect(http, account, ENDPOINT)
-    assert finding.state == "broken"
-    assert "Page" in finding.reason
-    assert http.requests == []
+async def test_a_page_without_an_instagram_account() -> None:
+    (finding,) = await adapter.inspect(answering({"id": "1001", "name": "Page"}), PAGE, ENDPOINT)
+    assert (finding.code, finding.state) == ("token", "broken")
+    assert "Instagram account" in finding.reason
+    assert finding.remedy
+
+
+STATUSES = [200, 301, 400, 401, 403, 404, 408, 429, 500, 503]
+BODIES: list[Any] = [
+    b"",
+    b"<html>",
+    b"{}",
+    b"[1]",
+    b'{"data":[1,{"id":7}]}',
+    b'{"error":{"code":190,"message":"T0KEN"}}',
+]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("account", [LOGIN, PAGE], ids=["login", "page"])
+async def test_no_answer_breaks_a_connection_and_none_tells_the_token(account: Account, status: int) -> None:
+    peer = (Address("instagram_user", "17841", "5005"),)
+    for body in BODIES:
+        http = FakeHttp()
+        for _ in range(6):
+            http.answer(body, status)
+        found = await adapter.inspect(http, account, None)
+        assert found
+        told = [repr(found)]
+        for call in (
+            lambda http=http: adapter.subscribe(http, account, ENDPOINT),
+            lambda http=http: adapter.renew(http, account),
+            lambda http=http: adapter.block(http, account, peer),
+        ):
+            try:
+                await call()
+            except ChannelError as error:
+                told.append(f"{error!r} {error.__cause__!r}")
+        assert not [words for words in told if "T0KEN" in words]
 
 
 async def test_a_login_account_without_fault() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -178,12 +179,10 @@ async def test_people_are_blocked_on_the_page_stack_only() -> None:
     assert len(http.requests) == 1
 
 
-async def test_the_page_stack_needs_its_page() -> None:
-    http = FakeHttp()
-    with pytest.raises(SendError) as caught:
-        await adapter.send(http, Account("instagram", "17841", "T", options={"stack": "page"}), envelope(), ())
-    assert caught.value.fault.ours
-    assert http.requests == []
+async def test_a_page_whose_id_is_unknown_is_the_one_of_the_token() -> None:
+    http = answering({"recipient_id": "5005", "message_id": "m_1"})
+    await adapter.send(http, Account("instagram", "17841", "T", options={"stack": "page"}), envelope(), ())
+    assert http.last.url == f"https://graph.facebook.com/{API_VERSION}/me/messages"
 
 
 async def test_a_profile_with_empty_fields() -> None:
@@ -205,9 +204,11 @@ async def test_the_check_of_a_login_account() -> None:
 
 
 async def test_the_check_of_a_page_linked_account() -> None:
-    http = answering({"id": "1001", "name": "Page", "instagram_business_account": {"id": "17841", "username": "shop"}})
-    facts = await adapter.check(http, PAGE)
-    assert facts == AccountFacts("17841", "shop", {"stack": "page", "page_id": "1001"})
+    page = {"id": "1001", "name": "Page", "instagram_business_account": {"id": "17841", "username": "shop"}}
+    token = {"data": {"is_valid": True, "expires_at": 1_798_761_600}}
+    facts = await adapter.check(answering(page, token), Account("instagram", "17841", "T", options={"stack": "page"}))
+    options = {"stack": "page", "page_id": "1001"}
+    assert facts == AccountFacts("17841", "shop", options, datetime(2027, 1, 1, tzinfo=UTC))
 
 
 async def test_the_check_of_a_page_without_instagram() -> None:

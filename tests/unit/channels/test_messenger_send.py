@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -314,8 +315,16 @@ async def test_a_profile_refused_for_the_token_is_an_error() -> None:
 
 async def test_the_check_tells_whose_token_it_is() -> None:
     http = answering({"id": "1001", "name": "Shoe shop"})
+    http.answer({"data": {"is_valid": True, "expires_at": 1_798_761_600}})
+    ends = datetime(2027, 1, 1, tzinfo=UTC)
+    assert await adapter.check(http, ACCOUNT) == AccountFacts("1001", "Shoe shop", expires_at=ends)
+    assert [request.url for request in http.requests] == [f"{BASE}/me", f"{BASE}/debug_token"]
+
+
+async def test_a_check_does_without_what_meta_does_not_tell_of_a_token() -> None:
+    http = answering({"id": "1001", "name": "Shoe shop"})
+    http.answer({"error": {"message": "x", "code": 100}}, 400)
     assert await adapter.check(http, ACCOUNT) == AccountFacts("1001", "Shoe shop")
-    assert http.last.url == f"{BASE}/me"
 
 
 async def test_the_stand_in_host_and_version_of_an_account_are_used() -> None:
