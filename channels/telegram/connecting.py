@@ -5,6 +5,7 @@ Nothing here shows a webhook's path: it is a secret of ours, or of whoever uses 
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ CONNECTIONS: Final = 100
 """Requests that Telegram makes of us at once; its default of 40 makes chats wait for each other."""
 BACKLOG: Final = 100
 """Updates that may wait before it is worth a word."""
+_RECENT: Final = timedelta(minutes=15)
+"""What fails is tried again every two minutes at most."""
 
 _CONNECT_AGAIN: Final = "Connect the channel again."
 _OTHER_PROGRAM: Final = (
@@ -71,7 +74,7 @@ async def inspect(http: Http, account: Account, endpoint: Endpoint | None) -> li
     if reply.ok is not True:
         return [*found, _refusal(reply, account)]
     info = as_object(reply.body.get("result"))
-    return [*found, *_webhook_findings(info, endpoint), *_delivery_findings(info)]
+    return [*found, *_webhook_findings(info, endpoint), *_delivery_findings(info, reply.at)]
 
 
 def _refusal(reply: Reply, account: Account) -> Finding:
@@ -137,13 +140,13 @@ def _webhook_findings(info: JsonObject, endpoint: Endpoint | None) -> list[Findi
     return found
 
 
-def _delivery_findings(info: JsonObject) -> list[Finding]:
-    """A past failure counts as long as something waits: Telegram never forgets the last one."""
+def _delivery_findings(info: JsonObject, now: datetime | None) -> list[Finding]:
+    """Telegram never forgets the last failure: it counts while something waits that was tried a moment ago."""
     waiting = as_integer(info.get("pending_update_count")) or 0
-    said = as_text(info.get("last_error_message"), LONG)
+    said, at = as_text(info.get("last_error_message"), LONG), as_time(info.get("last_error_date"))
+    recent = now is None or at is None or now - at < _RECENT
     found: list[Finding] = []
-    if said is not None and waiting:
-        at = as_time(info.get("last_error_date"))
+    if said is not None and waiting and recent:
         since = f" at {at:%Y-%m-%d %H:%M} UTC" if at else ""
         reason = f"Telegram could not deliver{since}; {waiting} updates wait. It says: {said}"
         found.append(Finding("delivery", "broken", reason, _remedy(said)))

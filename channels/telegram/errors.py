@@ -5,6 +5,8 @@ beginning of the description tells the reasons apart. The token is struck out of
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from channels.adapter import HttpAnswer
@@ -78,6 +80,8 @@ DESCRIPTIONS: Final[dict[int, tuple[tuple[str, Fault], ...]]] = {
         ("chat_admin_required", _NO_RIGHTS),
         ("chat_send_", _NO_RIGHTS),
         ("chat_restricted", _NO_RIGHTS),
+        ("topic_closed", replace(_NO_RIGHTS, reason="The topic is closed.")),
+        ("message thread not found", replace(_NOT_FOUND, reason="The topic does not exist.")),
         ("voice_messages_forbidden", replace(_MEDIA, reason="The person accepts no voice or video messages.")),
         ("wrong http url specified", replace(_MEDIA, reason="The link to the file is not valid.")),
         ("failed to get http url content", replace(_MEDIA, reason="Telegram could not load the file from its link.")),
@@ -106,6 +110,8 @@ class Reply:
     status: int
     body: JsonObject
     headers_retry_after: float | None
+    at: datetime | None = None
+    """By Telegram's clock, in which its other times are told too."""
 
     @property
     def description(self) -> str:
@@ -125,9 +131,16 @@ def read_reply(answer: HttpAnswer) -> Reply:
     except Undecodable:
         body = {}
     ok = body.get("ok")
-    return Reply(
-        ok if isinstance(ok, bool) else None, answer.status, body, as_number(answer.headers.get("retry-after"))
-    )
+    wait, at = as_number(answer.headers.get("retry-after")), _date(answer.headers.get("date"))
+    return Reply(ok if isinstance(ok, bool) else None, answer.status, body, wait, at)
+
+
+def _date(header: str | None) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(header or "")
+    except ValueError:
+        return None
+    return at.replace(tzinfo=at.tzinfo or UTC)
 
 
 def fault_of(reply: Reply, *, token: str, group: bool = False, repeatable: bool = False) -> Fault:

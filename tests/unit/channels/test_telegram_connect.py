@@ -161,10 +161,29 @@ async def test_a_failing_delivery_tells_what_to_do(http: FakeHttp, said: str, re
     assert said in found.reason
     assert "2025-06-08 20:59" in found.reason
     assert remedy in (found.remedy or "")
-    # A failure that was made good is no news, however long Telegram remembers it.
+
+
+@pytest.mark.parametrize(
+    ("label", "waiting", "date", "state"),
+    [
+        ("nothing waits any more", 0, "Sun, 08 Jun 2025 21:00:00 GMT", "ok"),
+        ("something waits a minute later", 1, "Sun, 08 Jun 2025 21:00:00 GMT", "broken"),
+        ("something waits, a day later", 1, "Mon, 09 Jun 2025 21:00:00 GMT", "ok"),
+        ("no date", 1, None, "broken"),
+        ("no such date", 1, "yesterday", "broken"),
+    ],
+)
+async def test_a_failure_that_was_made_good_is_no_news(
+    http: FakeHttp, label: str, waiting: int, date: str | None, state: str
+) -> None:
+    """Telegram remembers the last one for ever, and while people write there is always something on its way."""
+    failing: JsonObject = {"last_error_date": 1749416383, "last_error_message": "Connection refused"}
     http.answer(ok(BOT))
-    http.answer(ok({**WORKING, **failing}))
-    assert {one.state for one in await ADAPTER.inspect(http, ACCOUNT, HERE)} == {"ok"}
+    http.answer(
+        ok({**WORKING, **failing, "pending_update_count": waiting}), headers={} if date is None else {"date": date}
+    )
+    [found] = [one for one in await ADAPTER.inspect(http, ACCOUNT, HERE) if one.code == "delivery"]
+    assert found.state == state
 
 
 async def test_without_an_endpoint_any_address_is_fine(http: FakeHttp) -> None:

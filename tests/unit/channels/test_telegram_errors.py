@@ -74,6 +74,8 @@ ROWS: list[tuple[int, str, str, ContactEnd | None]] = [
     (400, "Bad Request: CHAT_ADMIN_REQUIRED", "permission_missing", None),
     (400, "Bad Request: CHAT_SEND_MEDIA_FORBIDDEN", "permission_missing", None),
     (400, "Bad Request: CHAT_RESTRICTED", "permission_missing", None),
+    (400, "Bad Request: TOPIC_CLOSED", "permission_missing", None),
+    (400, "Bad Request: message thread not found", "not_found", None),
     (400, "Bad Request: wrong file identifier/HTTP URL specified", "media_refused", None),
     (400, "Bad Request: file must be non-empty", "media_refused", None),
     (400, "Bad Request: FILE_REFERENCE_EXPIRED", "media_refused", None),
