@@ -181,11 +181,10 @@ def _recipient(addresses: Sequence[Address]) -> dict[str, JsonValue]:
 
 def _blocked(addresses: Sequence[Address]) -> JsonObject:
     newest = _newest(addresses)
-    if PHONE in newest:
-        return {"user": f"+{newest[PHONE]}"}
-    if USER in newest:
-        return {"user_id": newest[USER]}
-    raise SendError(_NOBODY)
+    name = f"+{newest[PHONE]}" if PHONE in newest else newest.get(USER)
+    if name is None:
+        raise SendError(_NOBODY)
+    return {"user": name}
 
 
 def _newest(addresses: Sequence[Address]) -> dict[str, str]:

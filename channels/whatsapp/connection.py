@@ -58,10 +58,10 @@ async def check(graph: GraphApi, http: Http, account: Account) -> AccountFacts:
     if throughput:
         options["throughput"] = throughput
     token = await token_facts(graph, http, account)
-    owners = token.targets.get(SCOPES[0], ()) if token is not None else ()
+    owners = set(token.targets.get(SCOPES[0], ())) if token is not None else set()
     if len(owners) == 1:
         # The token reaches one account only, so the number that it reached is of that account.
-        options["waba_id"] = owners[0]
+        options["waba_id"] = owners.pop()
     name = as_text(number.get("verified_name"), SHORT) or options.get("display_phone_number", "")
     expires_at = token.expires_at if token is not None else None
     return AccountFacts(as_id(number.get("id")) or account.account_id, name, options, expires_at)

@@ -104,7 +104,8 @@ def _media(kind: MediaKind) -> Reader:
     def read(message: JsonObject) -> Part | None:
         content = message.get(kind)
         if not isinstance(content, dict):
-            return None
+            # What could not be fetched may come without its object: still a picture, only that nobody can show it.
+            return MediaPart(kind, None) if trouble_of(message.get("errors")) else None
         is_voice = kind == "audio" and content.get("voice") is True
         return MediaPart("voice" if is_voice else kind, media_ref(content), caption=as_text(content.get("caption")))
 

@@ -131,6 +131,24 @@ CASES: dict[str, list[Inbound]] = {
             ),
         )
     ],
+    "image_lost_entirely": [
+        received(
+            MediaPart("image", None),
+            UnsupportedPart(
+                "image",
+                "The file is too large.",
+                {
+                    "errors": [
+                        {
+                            "code": 131052,
+                            "title": "Media download error",
+                            "error_data": {"details": "The file is too large."},
+                        }
+                    ]
+                },
+            ),
+        )
+    ],
     "location": [received(LocationPart(48.2082, 16.3738, "Stephansdom", "Stephansplatz 3", "https://example.org/dom"))],
     "contacts": [
         received(

@@ -249,7 +249,7 @@ async def test_a_file_without_a_way_to_it(media: MediaRef) -> None:
     ("peer", "named"),
     [
         ((BSUID, PHONE, NEW_PHONE), {"user": "+15559990000"}),
-        ((USERNAME, BSUID), {"user_id": "US.1"}),
+        ((USERNAME, BSUID), {"user": "US.1"}),
     ],
 )
 async def test_blocking_names_the_person_as_whatsapp_knows_them(peer: tuple[Address, ...], named: JsonObject) -> None:

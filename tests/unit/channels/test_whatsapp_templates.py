@@ -55,7 +55,7 @@ DEFINITIONS: dict[str, tuple[JsonObject, Template]] = {
     **{
         f"{kind} header": (
             listed({"type": "HEADER", "format": kind.upper(), "example": {"header_handle": ["x"]}}, BODY),
-            replace(PLAIN, header=TemplateHeader(kind)),  # type: ignore[arg-type]
+            replace(PLAIN, header=TemplateHeader(kind)),
         )
         for kind in ("image", "video", "document", "location")
     },
