@@ -26,7 +26,7 @@ from channels.types import Account, Address, Fault, JsonObject, JsonValue, Perso
 from channels.whatsapp import connection
 from channels.whatsapp.capabilities import CAPABILITIES, MEGABYTE
 from channels.whatsapp.connection import waba_of
-from channels.whatsapp.definitions import FIELDS, definition
+from channels.whatsapp.definitions import LISTED_FIELDS, definition
 from channels.whatsapp.errors import FAULTS, fault_of_webhook
 from channels.whatsapp.fill import fill, slots
 from channels.whatsapp.people import GROUP, PHONE, USER, address_of
@@ -127,7 +127,7 @@ class WhatsAppAdapter:
     # --- HasTemplates -------------------------------------------------------------------------------------------------
 
     async def templates(self, http: Http, account: Account) -> list[Template]:
-        path, query = f"{waba_of(account)}/message_templates", {"fields": FIELDS, "limit": "100"}
+        path, query = f"{waba_of(account)}/message_templates", {"fields": LISTED_FIELDS, "limit": "100"}
         listed = await self._graph.pages(http, account, path, query=query)
         return [template for template in map(definition, listed) if template is not None]
 

@@ -21,11 +21,12 @@ from channels.wire import LONG, SHORT, as_id, as_link, as_object, as_text, objec
 
 SCOPES: Final = ("whatsapp_business_management", "whatsapp_business_messaging")
 """What a token has to be allowed."""
-FIELDS: Final = (
+WEBHOOK_FIELDS: Final = (
     "messages",
     "message_template_status_update",
     "message_template_quality_update",
     "template_category_update",
+    "message_template_components_update",
     "phone_number_quality_update",
     "phone_number_name_update",
     "account_update",
@@ -35,6 +36,8 @@ FIELDS: Final = (
     "security",
     "user_preferences",
     "smb_message_echoes",
+    "business_username_updates",
+    "calls",
 )
 """Webhook fields that are read here. Only the app's own settings at Meta choose them."""
 
@@ -83,7 +86,7 @@ async def subscribe(graph: GraphApi, http: Http, account: Account, endpoint: End
         "webhook_fields",
         "warning",
         "Which kinds of events are delivered is chosen in the app's settings at Meta.",
-        f"There, under WhatsApp and Configuration, subscribe to: {', '.join(FIELDS)}.",
+        f"There, under WhatsApp and Configuration, subscribe to: {', '.join(WEBHOOK_FIELDS)}.",
     )
     if not endpoint.verify_token:
         remedy = f"In the app's settings at Meta, enter {endpoint.url} as callback URL."

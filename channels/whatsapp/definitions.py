@@ -11,7 +11,7 @@ from channels.templates import Template, TemplateButton, TemplateHeader, Templat
 from channels.types import JsonObject, JsonValue
 from channels.wire import LONG, SHORT, as_id, as_link, as_object, as_text, objects
 
-FIELDS: Final = "id,name,language,status,category,parameter_format,components,quality_score,rejected_reason"
+LISTED_FIELDS: Final = "id,name,language,status,category,parameter_format,components,quality_score,rejected_reason"
 
 STATUSES: Final[dict[str, TemplateStatus]] = {
     "APPROVED": "approved",
