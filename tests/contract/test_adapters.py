@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import cache
@@ -17,7 +17,15 @@ from contract_channels import ADAPTERS, CHANNELS, ENDPOINTS, PROVIDERS, TOKEN
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from channels.abilities import EditsMessages, HasTemplates, Moderates
+from channels.abilities import (
+    Connects,
+    EditsMessages,
+    Endpoint,
+    Finding,
+    HasTemplates,
+    Moderates,
+    RenewsToken,
+)
 from channels.adapter import Adapter, Http, HttpAnswer, Provider, WebhookSecrets
 from channels.content import ContactCard, MediaKind
 from channels.errors import ChannelError, ContentRefused, FetchError, SendError
@@ -39,7 +47,7 @@ from channels.outbound import (
     Piece,
 )
 from channels.split import measure
-from channels.types import JsonValue
+from channels.types import Account, Address, JsonValue
 
 SECRETS = WebhookSecrets(signing=("first secret", "second secret"), verify_token="handshake")
 
@@ -47,7 +55,8 @@ FAULT_CODES = frozenset(
     (
         "token_invalid", "permission_missing", "rate_limited", "temporary", "window_closed", "recipient_unavailable",
         "recipient_blocked_us", "opted_out", "held_back", "policy", "billing", "media_refused", "parameter_invalid",
-        "template_invalid", "identity_mismatch", "thread_not_ours", "not_found", "unknown_error", "outcome_unknown",
+        "template_invalid", "identity_mismatch", "thread_not_ours", "not_found", "not_offered", "unknown_error",
+        "outcome_unknown",
     )
 )  # fmt: skip
 
@@ -496,3 +505,51 @@ async def test_the_other_calls_raise_nothing_but_channel_errors(adapter: Adapter
                 await call()
             except ChannelError as error:
                 check_error(error)
+
+
+HERE = Endpoint("https://inbox.test/webhooks/x/y", verify_token="verify", secret="secret_of_the_endpoint")
+
+
+Call = Awaitable[object]
+
+
+def ability_calls(adapter: Adapter, account: Account, peer: tuple[Address, ...]) -> Iterator[Callable[[Http], Call]]:
+    """Every call that only some channels can make."""
+    if isinstance(adapter, EditsMessages):
+        edits, words = adapter, [OutboundText("new")]
+        yield lambda http: edits.edit(http, account, peer, "444:1", words)
+        yield lambda http: edits.delete(http, account, peer, "444:1")
+    if isinstance(adapter, Moderates):
+        moderates = adapter
+        yield lambda http: moderates.block(http, account, peer)
+        yield lambda http: moderates.unblock(http, account, peer)
+    if isinstance(adapter, HasTemplates):
+        templates = adapter
+        yield lambda http: templates.templates(http, account)
+    if isinstance(adapter, Connects):
+        connects = adapter
+        yield lambda http: connects.subscribe(http, account, HERE)
+        yield lambda http: connects.inspect(http, account, HERE)
+        yield lambda http: connects.inspect(http, account, None)
+    if isinstance(adapter, RenewsToken):
+        renews = adapter
+        yield lambda http: renews.renew(http, account)
+
+
+@every_adapter
+@pytest.mark.parametrize("status", [200, *STATUSES])
+async def test_abilities_raise_nothing_but_channel_errors_and_show_no_secret(adapter: Adapter, status: int) -> None:
+    channel = CHANNELS[adapter.kind]
+    result: JsonValue = {"ok": True, "result": {"url": f"https://else.test/{TOKEN}"}, "data": [{"id": "5"}]}
+    for body in (b"", b"{}", b"[1]", b"<html>", orjson.dumps(channel.error), orjson.dumps(result)):
+        for call in ability_calls(adapter, channel.account, (channel.peer,)):
+            try:
+                told = await call(client(HttpAnswer(status, {}, body)))
+            except ChannelError as error:
+                check_error(error)
+            else:
+                findings = [one for one in told if isinstance(one, Finding)] if isinstance(told, list) else []
+                assert all(one.reason.strip() for one in findings)
+                # The address may be shown: it is what a person enters at the provider.
+                assert all(secret not in repr(findings) for secret in (TOKEN, HERE.secret or "-"))
+                assert all(one.remedy for one in findings if one.state == "broken"), "what is broken can be mended"
