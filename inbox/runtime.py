@@ -172,7 +172,9 @@ class Runtime:
         self.media.register(self.worker)
         ProfileFetcher(self.database, self.directory, self.http).register(self.worker)
         files = self.media.service
-        self.sending = Sending(self.database, self.directory, self.conversations, files, wake_delivery)
+        self.sending = Sending(
+            self.database, self.directory, self.conversations, files, self.templates.service, wake_delivery
+        )
         self.signals = Signals(self.database, self.directory, self.conversations, self.http, self.supervisor)
 
         # The way in

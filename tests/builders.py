@@ -32,6 +32,7 @@ from inbox.media.attachments import Attachments
 from inbox.messages.channel_news import ChannelNews
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.receiving import Receiver
+from inbox.templates.service import Templates
 from inbox.templates.syncing import TemplateSync
 
 APP_SECRET = "an app secret of the tests"
@@ -49,6 +50,8 @@ class Node:
     conversations: Conversations
     receiver: Receiver
     processor: Processor
+    syncing: TemplateSync
+    templates: Templates
     tapped: list[tuple[Channel, str]] = field(default_factory=list)
 
     async def fetch(self, query: str, *args: object) -> list[Any]:
@@ -72,17 +75,19 @@ async def start_node(dsn: str, *, adapters: dict[str, Adapter] | None = None, co
     tapped: list[tuple[Channel, str]] = []
     jobs = Jobs(Wakeup())
     health = ChannelHealth(directory, lambda: None)
+    syncing = TemplateSync(database, directory, cast(Http, None), jobs, health.token_refused)
+    templates = Templates(database, directory, adapters or dict(ADAPTERS), syncing)
     receiver = Receiver(
         Resolver(ThreadJoiner(conversations).join),
         conversations,
         Attachments(jobs),
         ProfileRequests(jobs),
         lambda channel, token: tapped.append((channel, token)),
-        ChannelNews(health, TemplateSync(database, directory, cast(Http, None), jobs, health.token_refused)),
+        ChannelNews(health, syncing),
     )
     metrics = IngestMetrics(CollectorRegistry())
     processor = Processor(database, directory, PROVIDERS, receiver, metrics)
-    return Node(database, event_log, box, directory, conversations, receiver, processor, tapped)
+    return Node(database, event_log, box, directory, conversations, receiver, processor, syncing, templates, tapped)
 
 
 async def make_workspace(node: Node, name: str = "Test") -> UUID:

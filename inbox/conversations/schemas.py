@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from contacts.schemas import ContactView
+from inbox.conversations.composer import ComposerView
 
 Status = Literal["open", "pending", "snoozed", "closed"]
 
@@ -61,6 +62,7 @@ class ConversationDetail:
     position: int
     conversation: ConversationView
     contact: ContactView
+    composer: ComposerView
     unread: int
 
 

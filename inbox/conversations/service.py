@@ -9,9 +9,10 @@ from uuid import UUID
 from contacts import repository as contact_rows
 from contacts.service import ContactUnknown
 from inbox.agents.principal import Principal
-from inbox.connections.directory import Directory
+from inbox.connections.directory import Channel, Directory
 from inbox.conversations import events
 from inbox.conversations import repository as rows
+from inbox.conversations.composer import Standing, composer_view
 from inbox.conversations.repository import Thread
 from inbox.conversations.schemas import (
     ConversationDetail,
@@ -44,6 +45,16 @@ class Conversations:
     async def view(self, workspace_id: UUID, thread: Thread) -> ConversationView:
         channel = await self._directory.get(workspace_id, thread.channel_id)
         return rows.view(thread, channel.window_hours)
+
+    async def standing(self, unit: UnitOfWork, channel: Channel, thread: Thread) -> Standing:
+        """What decides whether this conversation can take a message, as it is in this transaction."""
+        return Standing(
+            await self._directory.state(unit.connection, channel.workspace_id, channel.id),
+            await contact_rows.reach(unit, channel.workspace_id, thread.identity_id),
+            channel.adapter.capabilities.window,
+            thread.window_opened_at,
+            thread.window_closed_at,
+        )
 
     # --- inside the transactions of others ----------------------------------------------------------------------------
 
@@ -146,6 +157,8 @@ class Conversations:
             thread = await self.access(unit, caller, conversation_id)
             contact = await contact_rows.find(unit, caller.workspace_id, thread.contact_id)
             unread = await rows.unread(unit, caller.workspace_id, caller.agent_id, [thread.id])
+            channel = await self._directory.get(caller.workspace_id, thread.channel_id)
+            standing = await self.standing(unit, channel, thread)
         if contact is None:
             raise ContactUnknown("there is no such contact")
         return ConversationDetail(
@@ -153,6 +166,7 @@ class Conversations:
             position=state.head,
             conversation=await self.view(caller.workspace_id, thread),
             contact=contact,
+            composer=composer_view(standing, datetime.now(UTC), templates=channel.adapter.capabilities.templates),
             unread=unread.get(thread.id, 0),
         )
 

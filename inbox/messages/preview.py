@@ -17,7 +17,14 @@ from channels.content import (
     TextPart,
     UnsupportedPart,
 )
-from channels.outbound import OutboundChoices, OutboundMedia, OutboundPart, OutboundTemplate, OutboundText
+from channels.outbound import (
+    OutboundAlbum,
+    OutboundChoices,
+    OutboundMedia,
+    OutboundPart,
+    OutboundTemplate,
+    OutboundText,
+)
 
 
 def preview_of(parts: Sequence[Part]) -> str:
@@ -58,8 +65,10 @@ def outgoing_preview(parts: Sequence[OutboundPart]) -> str:
                 words = text
             case OutboundMedia(caption=caption, kind=kind):
                 words = caption or f"[{kind}]"
-            case OutboundTemplate(name=name):
-                words = f"[{name}]"
+            case OutboundAlbum(caption=caption, items=items):
+                words = caption or f"[{items[0].kind}]"
+            case OutboundTemplate(name=name, text=text):
+                words = text or f"[{name}]"
         if words:
             return " ".join(words.split())
     return f"[{parts[0].type}]" if parts else ""

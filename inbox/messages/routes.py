@@ -8,8 +8,9 @@ from uuid import UUID
 from inbox.agents.principal import Principal
 from inbox.conversations.service import ConversationUnknown
 from inbox.kernel.web import Answer, Header, Query, get, post
+from inbox.messages.composing import ContentTooLarge
 from inbox.messages.schemas import MessagePage, MessageQuery, MessageView, SendIn
-from inbox.messages.sending import ComposerRefused, ContentTooLarge, Sending, TokenReused
+from inbox.messages.sending import ComposerRefused, Sending, TokenReused
 from inbox.messages.service import Messages, MessageUnknown
 
 IdempotencyKey = Annotated[
@@ -47,8 +48,8 @@ class MessageRoutes:
     ) -> Answer[MessageView]:
         """Queue a message. Its way out shows in `message.status` events and in its `status`.
 
-        A refusal says why in `reason`: `channel_disabled`, `contact_blocked`, `unreachable`, `window_closed` or
-        `superseded`.
+        A refusal says why in `reason`: `channel_disabled`, `contact_blocked`, `unreachable`, `window_closed` (with the
+        `templates` that may be sent instead) or `superseded`.
         """
         caller.require("messages.send")
         if idempotency_key is not None:

@@ -18,10 +18,9 @@ from channels.outbound import (
     OutboundLocation,
     OutboundMedia,
     OutboundPart,
-    OutboundReaction,
-    OutboundTemplate,
     OutboundText,
 )
+from inbox.templates.schemas import TemplateValuesIn
 
 MessageStatus = Literal[
     "queued", "sending", "uncertain", "sent", "failed", "delivered", "read", "played", "cancelled"
@@ -179,7 +178,7 @@ class MediaIn(_Part):
             raise ValueError("give either url or media_id")
         return self
 
-    def part(self) -> OutboundPart:
+    def media(self) -> OutboundMedia:
         return OutboundMedia(
             self.kind,
             url=self.url,
@@ -188,6 +187,14 @@ class MediaIn(_Part):
             filename=self.filename,
             caption=self.caption,
         )
+
+
+class AlbumIn(_Part):
+    """Files shown as one, where the channel has albums; elsewhere they go one by one, in order."""
+
+    type: Literal["album"]
+    items: list[MediaIn] = Field(min_length=1, max_length=30)
+    caption: str | None = Field(default=None, max_length=4096)
 
 
 class LocationIn(_Part):
@@ -247,14 +254,19 @@ class ChoicesIn(_Part):
         return OutboundChoices(self.style, self.text, sections, self.header, self.footer, self.label)
 
 
-class TemplateIn(_Part):
+class TemplateIn(TemplateValuesIn):
+    """A template, with the values of its gaps; or with ``components`` as the provider wants them."""
+
     type: Literal["template"]
     name: str = Field(min_length=1, max_length=512)
     language: str = Field(min_length=2, max_length=16)
     components: list[dict[str, Any]] = Field(default_factory=list, max_length=20)
 
-    def part(self) -> OutboundPart:
-        return OutboundTemplate(self.name, self.language, tuple(self.components))
+    @model_validator(mode="after")
+    def one_way(self) -> TemplateIn:
+        if self.components and self.any_given:
+            raise ValueError("give either components, or header, body and buttons")
+        return self
 
 
 class ReactionIn(_Part):
@@ -264,12 +276,10 @@ class ReactionIn(_Part):
     message_id: UUID
     emoji: str | None = Field(max_length=32)
 
-    def part(self) -> OutboundPart:
-        return OutboundReaction(str(self.message_id), self.emoji)
-
 
 PartIn = Annotated[
-    TextIn | MediaIn | LocationIn | ContactsIn | ChoicesIn | TemplateIn | ReactionIn, Field(discriminator="type")
+    TextIn | MediaIn | AlbumIn | LocationIn | ContactsIn | ChoicesIn | TemplateIn | ReactionIn,
+    Field(discriminator="type"),
 ]
 
 

@@ -8,21 +8,19 @@ What may be sent now is decided here so that an agent hears at once; what may go
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
 from channels.errors import ContentRefused
-from channels.outbound import OutboundMedia, OutboundPart, OutboundReaction, OutboundTemplate, Piece
-from contacts import repository as contact_rows
+from channels.outbound import OutboundPart, Piece
 from inbox.agents.principal import Principal
 from inbox.connections.directory import Channel, Directory
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, note_message
-from inbox.conversations.window import sending_until
 from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.encoding import encode
 from inbox.kernel.errors import Conflict, InboxError, Invalid
@@ -30,6 +28,7 @@ from inbox.kernel.ids import new_id
 from inbox.media.schemas import MediaView
 from inbox.messages import events
 from inbox.messages import repository as rows
+from inbox.messages.composing import Composed, Composer, ContentTooLarge, media_ids
 from inbox.messages.outgoing import (
     UNCONDITIONAL,
     Author,
@@ -39,19 +38,14 @@ from inbox.messages.outgoing import (
     insert_outgoing,
 )
 from inbox.messages.preview import outgoing_preview
-from inbox.messages.schemas import MediaIn, MessageView, OriginView, SendIn
+from inbox.messages.schemas import MessageView, OriginView, SendIn
+from inbox.templates.service import Templates
 
 
 class ComposerRefused(Conflict):
     """The conversation cannot take a message now (B4). ``reason`` is for programs, the detail for people."""
 
     code = "composer_refused"
-
-
-class ContentTooLarge(InboxError):
-    """The content does not fit what the channel takes. ``limit`` names the capability, ``allowed`` its value."""
-
-    status, code, title = 422, "content_refused", "The channel does not take this content"
 
 
 class TokenReused(InboxError):
@@ -87,12 +81,14 @@ class Sending:
         directory: Directory,
         conversations: Conversations,
         files: Files,
+        templates: Templates,
         wake: Callable[[], None],
     ) -> None:
         self._database = database
         self._directory = directory
         self._conversations = conversations
         self._files = files
+        self._templates = templates
         self._wake = wake
 
     async def send(self, caller: Principal, conversation_id: UUID, order: SendIn) -> Sent:
@@ -144,16 +140,16 @@ class Sending:
         """
         writer, caller = (author, None) if isinstance(author, Author) else (Author.of(author), author)
         workspace_id = writer.workspace_id
-        files = await self._files.outgoing(unit, workspace_id, _media_ids(order), caller=caller)
-        parts = await self._parts(unit, workspace_id, thread, order, files)
+        files = await self._files.outgoing(unit, workspace_id, media_ids(order.parts), caller=caller)
+        composed = await Composer(self._templates, unit, channel, thread.id, files).compose(order.parts)
         purpose = "reply" if order.purpose == "human_agent" and writer.kind != "agent" else order.purpose
         _check_conditions(thread, conditions, lease_epoch if order.epoch is None else order.epoch)
-        await self._allow(unit, workspace_id, thread, channel, purpose, parts, bulk=conditions.bulk)
+        await self._allow(unit, thread, channel, purpose, composed, bulk=conditions.bulk)
         quoted = await self._quoted(unit, workspace_id, thread, order.reply_to_id)
-        pieces = _plan(channel, parts)
+        pieces = plan(channel, composed.parts)
         now = datetime.now(UTC)
         message_id = new_id()
-        number = note_message(thread, direction="out", preview=outgoing_preview(parts), at=now)
+        number = note_message(thread, direction="out", preview=outgoing_preview(composed.parts), at=now)
         if takes_over:
             thread.epoch += 1
         inserted = await insert_outgoing(
@@ -163,7 +159,7 @@ class Sending:
             thread,
             number=number,
             author=writer,
-            parts=encode([_shown(part, files) for part in parts]),
+            parts=encode(composed.shown),
             reply_to=quoted,
             client_token=order.client_token,
             fingerprint=fingerprint,
@@ -186,32 +182,6 @@ class Sending:
         unit.after_commit(self._wake)
         return inserted
 
-    async def _parts(
-        self,
-        unit: UnitOfWork,
-        workspace_id: UUID,
-        thread: Thread,
-        order: SendIn,
-        files: Mapping[UUID, MediaView],
-    ) -> Sequence[OutboundPart]:
-        """Reactions name one of our messages; the provider wants its own id. Files bring what is known about them."""
-        parts = []
-        for index, given in enumerate(order.parts):
-            part = given.part()
-            if isinstance(part, OutboundReaction):
-                target = await rows.external_id_of(unit, workspace_id, thread.id, UUID(part.target))
-                if target is None:
-                    raise Invalid.at(f"/body/parts/{index}/message_id", "the provider knows no such message here")
-                part = OutboundReaction(target, part.emoji)
-            elif isinstance(part, OutboundMedia) and part.media_id is not None:
-                file = files.get(UUID(part.media_id))
-                if file is None:
-                    raise Invalid.at(f"/body/parts/{index}/media_id", "there is no such file to send", "media_unknown")
-                name = part.filename or file.filename
-                part = replace(part, mime_type=file.mime_type, size=file.size, filename=name)
-            parts.append(part)
-        return parts
-
     async def _quoted(
         self, unit: UnitOfWork, workspace_id: UUID, thread: Thread, message_id: UUID | None
     ) -> tuple[UUID, str] | None:
@@ -223,38 +193,27 @@ class Sending:
         return message_id, external_id
 
     async def _allow(
-        self,
-        unit: UnitOfWork,
-        workspace_id: UUID,
-        thread: Thread,
-        channel: Channel,
-        purpose: str,
-        parts: Sequence[OutboundPart],
-        *,
-        bulk: bool,
+        self, unit: UnitOfWork, thread: Thread, channel: Channel, purpose: str, composed: Composed, *, bulk: bool
     ) -> None:
         """Refuse what would be refused at the gate anyway, with the reason (B4)."""
-        reach = await contact_rows.reach(unit, workspace_id, thread.identity_id)
-        if await self._directory.state(unit.connection, workspace_id, channel.id) != "enabled":
-            raise ComposerRefused("this channel is disabled", reason="channel_disabled")
-        if reach.blocked:
-            raise ComposerRefused("this contact is blocked", reason="contact_blocked")
-        if reach.unreachable is not None:
-            raise ComposerRefused(f"this contact cannot be reached: {reach.unreachable}", reason="unreachable")
-        if reach.marketing_stopped and (bulk or purpose == "marketing"):
-            raise ComposerRefused("this person has stopped marketing messages", reason="opted_out")
-        window = channel.adapter.capabilities.window
-        if window is None or all(isinstance(part, OutboundTemplate) for part in parts):
+        standing = await self._conversations.standing(unit, channel, thread)
+        refusal = standing.refusal(
+            datetime.now(UTC),
+            purpose=purpose,
+            template=composed.templates_only,
+            marketing=bulk or purpose == "marketing",
+        )
+        if refusal is None:
             return
-        expires_at = sending_until(window, purpose, thread.window_opened_at, thread.window_closed_at)
-        if expires_at is None or expires_at <= datetime.now(UTC):
-            raise ComposerRefused(
-                "the messaging window is closed: the customer has to write first, or send a template"
-                if window.templates_outside
-                else "the messaging window is closed: the customer has to write first",
-                reason="window_closed",
-                window_expires_at=expires_at,
-            )
+        if refusal.reason != "window_closed":
+            raise ComposerRefused(refusal.detail, reason=refusal.reason)
+        usable = await self._templates.usable(unit, channel) if standing.templates_outside else []
+        raise ComposerRefused(
+            refusal.detail,
+            reason=refusal.reason,
+            window_expires_at=refusal.window_expires_at,
+            templates=[asdict(template) for template in usable],
+        )
 
 
 def _check_conditions(thread: Thread, conditions: SendConditions, epoch: int | None) -> None:
@@ -267,28 +226,12 @@ def _check_conditions(thread: Thread, conditions: SendConditions, epoch: int | N
         raise ComposerRefused("the conversation is closed", reason="conversation_closed")
 
 
-def _plan(channel: Channel, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
+def plan(channel: Channel, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
+    """Raises ``ContentTooLarge``."""
     try:
         return channel.adapter.plan(parts)
     except ContentRefused as refused:
-        raise ContentTooLarge(
-            refused.reason,
-            reason=refused.code,
-            limit=refused.limit,
-            allowed=refused.allowed,
-            pointer=f"/body/parts/{refused.part}",
-        ) from None
-
-
-def _media_ids(order: SendIn) -> set[UUID]:
-    return {part.media_id for part in order.parts if isinstance(part, MediaIn) and part.media_id is not None}
-
-
-def _shown(part: OutboundPart, files: Mapping[UUID, MediaView]) -> object:
-    """A part with one of our files holds its view, as those that came in do."""
-    if isinstance(part, OutboundMedia) and part.media_id is not None:
-        return {**asdict(part), "media": files[UUID(part.media_id)]}
-    return part
+        raise ContentTooLarge.of(refused) from None
 
 
 def _fingerprint(conversation_id: UUID, order: SendIn) -> bytes:

@@ -46,4 +46,4 @@ class TemplateRoom:
 def build_templates(parts: Parts, adapters: Mapping[str, Adapter]) -> TemplateRoom:
     token_refused = parts.channels.health.token_refused
     syncing = TemplateSync(parts.database, parts.directory, parts.http, parts.jobs, token_refused)
-    return TemplateRoom(Templates(parts.database, parts.directory, syncing), syncing, adapters)
+    return TemplateRoom(Templates(parts.database, parts.directory, adapters, syncing), syncing, adapters)

@@ -73,6 +73,7 @@ def row(record: asyncpg.Record) -> TemplateRow:
         buttons=tuple(TemplateButton(**button) for button in definition.get("buttons", ())),
         quality=record["quality"],
         reason=record["reason"],
+        unfillable=definition.get("unfillable"),
     )
     return TemplateRow(
         record["id"], record["kind"], record["owner"], template, *[record[name] for name in (
@@ -89,6 +90,7 @@ def definition(template: Template) -> dict[str, Any]:
         "header": None if template.header is None else asdict(template.header),
         "footer": template.footer,
         "buttons": [asdict(button) for button in template.buttons],
+        "unfillable": template.unfillable,
     }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
+from channels.abilities import HasTemplates
+from channels.adapter import Adapter
 from channels.errors import ContentRefused, FetchError
 from channels.templates import gaps, preview
 from inbox.agents.principal import Principal
@@ -49,9 +52,12 @@ class ProviderRefused(Conflict):
 
 
 class Templates:
-    def __init__(self, database: Database, directory: Directory, syncing: TemplateSync) -> None:
+    def __init__(
+        self, database: Database, directory: Directory, adapters: Mapping[str, Adapter], syncing: TemplateSync
+    ) -> None:
         self._database = database
         self._directory = directory
+        self._adapters = adapters
         self._syncing = syncing
 
     async def page(self, caller: Principal, channel_id: UUID, query: TemplateQuery) -> Page[TemplateView]:
@@ -83,6 +89,9 @@ class Templates:
         row = await self._row(caller, template_id)
         try:
             shown = preview(row.template, values.values())
+            adapter = self._adapters.get(row.kind)
+            if adapter is not None and isinstance(adapter, HasTemplates):
+                adapter.fill(row.template, values.values())  # it knows limits that the definition does not tell
         except ContentRefused as refused:
             raise ValuesRefused(refused.reason, limit=refused.limit) from None
         return PreviewOut(shown.header, shown.body, shown.footer, list(shown.buttons))

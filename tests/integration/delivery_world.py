@@ -347,10 +347,15 @@ def customer_address(channel: Channel, number: int) -> Address:
 
 @asynccontextmanager
 async def make_world(
-    dsn: str, *, kind: str = "whatsapp", rates: tuple[RateRule, ...] = (), **capabilities: Any
+    dsn: str,
+    *,
+    kind: str = "whatsapp",
+    rates: tuple[RateRule, ...] = (),
+    plays: type[ScriptedAdapter] = ScriptedAdapter,
+    **capabilities: Any,
 ) -> AsyncIterator[World]:
     """``capabilities`` replace those of the scripted adapter, which plays every kind of channel."""
-    adapter = ScriptedAdapter(kind, capabilities=replace(CAPABILITIES, rates=rates, **capabilities))
+    adapter = plays(kind, capabilities=replace(CAPABILITIES, rates=rates, **capabilities))
     adapters: Any = dict.fromkeys(KINDS, adapter)
     node = await start_node(dsn, adapters=adapters)
     try:

@@ -32,7 +32,7 @@ class NoFiles:
 
 def sending(world: World) -> Sending:
     node = world.node
-    return Sending(node.database, node.directory, node.conversations, NoFiles(), world.wake)  # type: ignore[arg-type]
+    return Sending(node.database, node.directory, node.conversations, NoFiles(), node.templates, world.wake)  # type: ignore[arg-type]
 
 
 def order(text: str = "Hello", token: str | None = "token") -> SendIn:
