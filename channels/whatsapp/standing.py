@@ -233,12 +233,15 @@ def _ban(info: JsonObject) -> _Said | None:
 
 
 def _restriction(infos: list[JsonObject]) -> _Said:
+    """Meta does not tell when a restriction is over. One that ends by itself must not stop us for good: what goes out
+    too early is refused with a reason.
+    """
     kinds = {(as_text(info.get("restriction_type"), SHORT) or "").upper() for info in infos}
     ends = (as_time(info.get("expiration")) for info in infos)
     end = max(filter(None, ends), default=None)
     until = f" until {end:%Y-%m-%d}" if end else ""
     if {"RESTRICTED_BIZ_INITIATED_MESSAGING", "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"} <= kinds:
-        return _Said("restriction", "paused", f"Meta lets the account send nothing{until}.")
+        return _Said("restriction", "degraded" if end else "paused", f"Meta lets the account send nothing{until}.")
     if "RESTRICTED_BIZ_INITIATED_MESSAGING" in kinds:
         reason = f"Meta lets the account answer people, but not write to them first{until}."
     elif "RESTRICTED_CUSTOMER_INITIATED_MESSAGING" in kinds:

@@ -772,6 +772,18 @@ HEALTHS: list[tuple[str, dict[str, object], str, str | None]] = [
         "restriction",
         "degraded",
     ),
+    (
+        "account_update",
+        {
+            "event": "ACCOUNT_RESTRICTION",
+            "restriction_info": [
+                {"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": 1764547200},
+                {"restriction_type": "RESTRICTED_CUSTOMER_INITIATED_MESSAGING", "expiration": 1764547200},
+            ],
+        },
+        "restriction",
+        "degraded",
+    ),
     ("account_alerts", {"alert_severity": "INFORMATIONAL", "alert_type": "OBA_APPROVED"}, "policy", None),
     ("account_alerts", {}, "policy", None),
     ("account_review_update", {"decision": "REJECTED"}, "review", "degraded"),
