@@ -31,7 +31,7 @@ _NO_CONSENT: Final = 230
 _FIELDS: Final = ("messages", "messaging_postbacks", "messaging_seen", "message_reactions", "messaging_referral")
 _LONGEST_LIFE: Final = 10 * 365 * 86_400
 """Seconds; what a date can surely hold, and far beyond what Instagram gives."""
-_EXTRAS: Final = ("message_edit", "messaging_optins", "messaging_handover", "standby")
+_EXTRAS: Final = ("message_edit", "messaging_handover", "standby")
 
 
 class InstagramAdapter(MessagingAdapter):
