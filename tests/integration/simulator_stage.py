@@ -140,3 +140,12 @@ async def wrote(stage: Stage, account_id: str, customer_id: str, **person: Any) 
     stage.receiver.bodies.clear()
     stage.receiver.raw.clear()
     return str(said["id"])
+
+
+def subset(expected: Any, found: Any) -> bool:
+    """Whether ``found`` holds at least what is expected."""
+    if isinstance(expected, dict):
+        return isinstance(found, dict) and all(key in found and subset(expected[key], found[key]) for key in expected)
+    if isinstance(expected, list):
+        return len(expected) == len(found) and all(map(subset, expected, found))
+    return bool(expected == found)
