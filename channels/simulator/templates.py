@@ -48,14 +48,14 @@ def default_templates() -> list[JsonObject]:
                                             {"type": "QUICK_REPLY", "text": "Reschedule"}]},
         ], parameter_format="NAMED"),
         _template(5, "summer_offer", "en_US", "MARKETING", [
-            {"type": "HEADER", "format": "IMAGE"},
+            {"type": "HEADER", "format": "IMAGE", "example": {"header_handle": ["https://cdn.example/a.png"]}},
             {"type": "BODY", "text": "Summer is here, {{1}}!", "example": {"body_text": [["Ann"]]}},
         ]),
         _template(6, "one_time_code", "en_US", "AUTHENTICATION", [
-            {"type": "BODY", "text": "{{1}} is your verification code."},
+            {"type": "BODY", "text": "{{1}} is your verification code.", "example": {"body_text": [["123456"]]}},
         ]),
         _template(9, "invoice_ready", "en_US", "UTILITY", [
-            {"type": "HEADER", "format": "DOCUMENT"},
+            {"type": "HEADER", "format": "DOCUMENT", "example": {"header_handle": ["https://cdn.example/a.pdf"]}},
             {"type": "BODY", "text": "Your invoice over {{1}} is attached.", "example": {"body_text": [["€ 12.50"]]}},
         ]),
         _template(10, "pickup_point", "en_US", "MARKETING", [

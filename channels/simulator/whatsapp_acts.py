@@ -215,7 +215,7 @@ def _system(simulation: Simulation, customer: Customer, wish: SayWish) -> Act:
             identity: JsonObject = {"acknowledged": False, "created_timestamp": str(int(now)), "hash": seal}
             about = {"type": "customer_identity_changed", "identity": seal, "body": "The security code changed"}
             about |= ids(customer, phone="customer", user="user_id")
-            return Act("system", {"system": about, "identity": identity}, with_contacts=False)
+            return Act("system", {"system": about, "identity": identity})
     if not wish.payload:
         raise SayError(f"{wish.kind} needs the new one as payload")
     return Act("system", {"system": about}, with_contacts=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from channels.simulator.calls import Call, Reply
 from channels.simulator.graph_errors import no_such_node
-from channels.simulator.graph_nodes import asked_fields, page_of, select
+from channels.simulator.graph_nodes import page_of, select
 from channels.simulator.simulation import Simulation
 from channels.simulator.world import Account
 from channels.types import JsonObject, JsonValue
@@ -61,7 +61,16 @@ class WhatsAppNodes:
             for template in account.templates
             if all(template.get(key) == value for key, value in asked.items())
         ]
-        return Reply(page_of(chosen, call.fields, self._url(account, "message_templates")))
+        body = page_of(chosen, call.fields, self._url(account, "message_templates"))
+        if "summary" in call.fields:
+            count = len(account.templates)
+            body["summary"] = {
+                "total_count": len(chosen),
+                "message_template_count": count,
+                "message_template_limit": 250,
+                "are_translations_complete": True,
+            }
+        return Reply(body)
 
     @staticmethod
     def find_template(accounts: Sequence[Account], node: str) -> JsonObject | None:
@@ -84,10 +93,12 @@ class WhatsAppNodes:
 def _template(template: JsonObject, fields: JsonObject) -> JsonObject:
     known: JsonObject = {
         "sub_category": None, "rejected_reason": "NONE", "previous_category": None,
-        "quality_score": {"score": "UNKNOWN"}, "cta_url_link_tracking_opted_out": False, **template,
+        "quality_score": {"score": "UNKNOWN", "date": 1_749_416_383}, "cta_url_link_tracking_opted_out": False,
+        "correct_category": None, "message_send_ttl_seconds": None, "display_format": None,
+        "library_template_name": None, "degrees_of_freedom_spec": None, **template,
     }  # fmt: skip
     shown = select(known, fields, "WhatsAppMessageTemplate", _TEMPLATE_FIELDS)
-    return shown if asked_fields(fields) else {key: value for key, value in shown.items() if value is not None}
+    return {key: value for key, value in shown.items() if value is not None}  # the Graph API tells no nulls
 
 
 def _number(account: Account) -> JsonObject:
