@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from pywa import types
@@ -101,3 +102,30 @@ async def test_echoes_of_the_business_app(stage: Stage, caplog: pytest.LogCaptur
     assert type(echo) is types.OutgoingMessage
     assert echo.text == "from the phone"
     assert not errors_of(caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("event", "details", "kind"),
+    [
+        *(
+            ("template_status", {"name": "hello_world", "status": status}, types.TemplateStatusUpdate)
+            for status in ("PAUSED", "FLAGGED", "REJECTED", "DISABLED", "REINSTATED", "APPROVED")
+        ),
+        ("template_quality", {"name": "hello_world", "score": "YELLOW"}, types.TemplateQualityUpdate),
+        ("template_category", {"name": "hello_world", "category": "MARKETING"}, types.TemplateCategoryUpdate),
+        ("template_components", {"name": "order_update", "components": [
+            {"type": "BODY", "text": "Hi {{1}}"}, {"type": "FOOTER", "text": "Bye"},
+            {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Thanks"}]}]},
+         types.TemplateComponentsUpdate),
+        ("account_update", {}, types.AccountUpdate),
+    ],
+)  # fmt: skip
+async def test_what_concerns_the_account(
+    stage: Stage, caplog: pytest.LogCaptureFixture, event: str, details: dict[str, Any], kind: type
+) -> None:
+    await stage.told()
+    caplog.clear()
+    await stage.control.event(NUMBER, event, **details)
+    (update,) = await stage.told()
+    assert not errors_of(caplog.records)
+    assert type(update) is kind
