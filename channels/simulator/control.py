@@ -79,7 +79,7 @@ class Control:
             if trouble is not None:
                 raise ControlError(f"handshake refused: {trouble}")
         account = self._world.register(account_of(wish, self._world.now()))
-        account.bot.privacy_mode = wish.options.privacy_mode
+        account.bot.privacy_mode, account.bot.flood_limits = wish.options.privacy_mode, wish.options.flood_limits
         self._simulation.outbox.wake()
         return answer({"account_id": account.account_id, "kind": account.kind, "waba_id": account.waba_id}, 201)
 

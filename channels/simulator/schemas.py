@@ -42,6 +42,8 @@ class Options(Wish):
     edit_trap: bool = False
     messages_per_second: float | None = Field(default=None, gt=0)
     privacy_mode: bool = False
+    flood_limits: bool = False
+    """Telegram: 30 a second for the bot, one a second in a chat (in bursts of three), 20 a minute in a group."""
     allowed_updates: list[str] | None = None
     templates: list[Json] | None = None
     subscribed: bool = True

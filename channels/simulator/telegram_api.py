@@ -13,6 +13,7 @@ from channels.simulator.simulation import Simulation
 from channels.simulator.telegram_changes import TelegramChanges
 from channels.simulator.telegram_content import TelegramContent
 from channels.simulator.telegram_files import TelegramFiles
+from channels.simulator.telegram_flood import check_flood
 from channels.simulator.telegram_rooms import Refusal, Room, bad, find_room, open_room
 from channels.simulator.telegram_shapes import bot_object, chat_object
 from channels.simulator.telegram_webhook import TelegramWebhook
@@ -123,11 +124,13 @@ class TelegramApi:
     async def _send(self, account: Account, method: str, call: Call) -> JsonValue:
         room = open_room(self._world, account, call.fields)
         kind, text, content = await self._content.build(room, method, call)
+        check_flood(room, self._world.now())
         return self._accept(room, kind, text, content, call.fields)
 
     async def _send_album(self, account: Account, call: Call) -> JsonValue:
         room = open_room(self._world, account, call.fields)
         items = await self._content.album(room, call)
+        check_flood(room, self._world.now(), len(items))
         return [self._accept(room, kind, text, content, call.fields) for kind, text, content in items]
 
     def _accept(self, room: Room, kind: str, text: str | None, content: JsonObject, fields: JsonObject) -> JsonObject:

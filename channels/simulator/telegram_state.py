@@ -6,6 +6,7 @@ than the bot's own with the same person. ``Customer`` and ``Account`` hold one o
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,6 +53,10 @@ class BotState:
     max_connections: int = 40
     privacy_mode: bool = False
     """Ordinary group messages stay hidden; off, as for a bot that is an administrator."""
+    flood_limits: bool = False
+    """Sends above Telegram's rates are refused."""
+    sent_at: deque[float] = field(default_factory=deque)
+    """Times of the latest sends."""
     connections: dict[str, Connection] = field(default_factory=dict)
     queries: dict[str, float] = field(default_factory=dict)
     """Button taps that wait for their answer → when they were made."""
@@ -71,3 +76,5 @@ class ChatState:
     moved_to: str | None = None
     """Id of the supergroup that this group became."""
     is_forum: bool = False
+    sent_at: deque[float] = field(default_factory=deque)
+    """Times of the bot's latest sends."""

@@ -11,6 +11,9 @@ from telegram_stage import ANN, BOT, SUPERGROUP, TOKEN, Json, Stage, open_stage
 
 from channels.simulator.client import SimulatorError
 from channels.simulator.samples import sample
+from channels.simulator.telegram_flood import check_flood
+from channels.simulator.telegram_rooms import Refusal, Room
+from channels.simulator.world import Account, Customer
 
 PNG = sample("image")
 MEGABYTE = 1024 * 1024
@@ -297,6 +300,40 @@ async def test_throttles_name_the_wait_twice(stage: Stage) -> None:
         body = await answer.json()
     assert (answer.status, answer.headers["Retry-After"]) == (429, "7")
     assert (body["description"], body["parameters"]) == ("Too Many Requests: retry after 7", {"retry_after": 7})
+
+
+async def test_rates_that_telegram_names(stage: Stage) -> None:
+    token = "79:EEEE-simulated-token"
+    await stage.control.register("telegram", "79", token, options={"flood_limits": True})
+    group: Json = {"id": "-600", "title": "Busy"}
+    await stage.control.say("79", {"id": "800"}, "hi")
+    await stage.control.say("79", {"id": "800"}, "hi", group=group)
+
+    async def send(chat: int) -> int | None:
+        url = f"{stage.server.telegram_url}/bot{token}/sendMessage"
+        async with stage.http.post(url, json={"chat_id": chat, "text": "x"}) as answer:
+            told = (await answer.json()).get("parameters", {}).get("retry_after")
+            return None if told is None else int(told)
+
+    waits = [await send(800) for _ in range(4)]
+    assert waits[:3] == [None] * 3
+    assert waits[3] in (1, 2, 3)
+    waits = [await send(-600) for _ in range(21)]
+    assert waits[:20] == [None] * 20
+    assert waits[20] in (59, 60)
+
+
+def test_a_bot_sends_thirty_a_second_to_whomever() -> None:
+    account = Account("telegram", "79", "79:EEEE-simulated-token")
+    account.bot.flood_limits = True
+    rooms = [Room(account, Customer(str(number), "Ann")) for number in range(40)]
+    for room in rooms[:30]:
+        check_flood(room, 100.0)
+    with pytest.raises(Refusal) as refused:
+        check_flood(rooms[30], 100.5)
+    assert (refused.value.code, refused.value.parameters) == (429, {"retry_after": 1})
+    check_flood(rooms[30], 101.0, messages=10)  # an album counts by its pictures
+    assert len(account.bot.sent_at) == 10
 
 
 # --- Business accounts ------------------------------------------------------------------------------------------------
