@@ -134,7 +134,7 @@ def route_groups(runtime: Runtime) -> list[object]:
         MessageRoutes(runtime.messages, runtime.sending),
         NoticeRoutes(runtime.database),
         MediaRoutes(runtime.media.service),
-        DeliveryRoutes(runtime.delivery.service, runtime.signals),
+        DeliveryRoutes(runtime.delivery.service, runtime.delivery.changes, runtime.signals),
         QuarantineRoutes(runtime.replay),
         StreamRoutes(runtime.hub),
         SubscriptionRoutes(runtime.outgoing.service, EVENTS.keys()),

@@ -9,7 +9,14 @@ from channels.adapter import AccountFacts, Adapter, Http
 from channels.errors import FetchError
 from channels.types import Account, Fault
 from inbox.connections.schemas import CheckFault, FindingView
+from inbox.kernel.errors import Conflict
 from inbox.kernel.http_errors import HttpError
+
+
+class ProviderRefused(Conflict):
+    """The provider did not give what was asked for. ``reason`` is its fault's code, the detail a sentence."""
+
+    code, title = "provider_refused", "The provider refused"
 
 
 async def ask(http: Http, adapter: Adapter, account: Account) -> AccountFacts | CheckFault:

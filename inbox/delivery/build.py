@@ -11,13 +11,16 @@ from contacts.resolution import Resolver
 from inbox.connections.directory import Directory
 from inbox.connections.service import Channels
 from inbox.conversations.service import Conversations
+from inbox.delivery.changes import MessageChanges
 from inbox.delivery.dispatcher import TOPIC, Dispatcher, Files
 from inbox.delivery.recording import Recorder
 from inbox.delivery.service import Deliveries
 from inbox.delivery.sweeper import Sweeper
 from inbox.kernel.database import Database
+from inbox.kernel.jobs import Jobs
 from inbox.kernel.settings import Settings
 from inbox.kernel.wakeup import Wakeup
+from inbox.media.attachments import Attachments
 from inbox.messages.joining import ThreadJoiner
 
 
@@ -39,16 +42,19 @@ class Parts(Protocol):
     @property
     def http(self) -> Http: ...
     @property
+    def jobs(self) -> Jobs: ...
+    @property
     def wakeup(self) -> Wakeup: ...
 
 
 class Delivery:
-    """``run`` is for workers; ``service`` for whoever takes requests."""
+    """``run`` is for workers; ``service`` and ``changes`` for whoever takes requests."""
 
-    def __init__(self, dispatcher: Dispatcher, sweeper: Sweeper, service: Deliveries) -> None:
+    def __init__(self, dispatcher: Dispatcher, sweeper: Sweeper, service: Deliveries, changes: MessageChanges) -> None:
         self.dispatcher = dispatcher
         self.sweeper = sweeper
         self.service = service
+        self.changes = changes
 
     def stop(self) -> None:
         """``run`` ends when what is in the air has ended and is recorded, or took too long."""
@@ -78,4 +84,13 @@ def build_delivery(parts: Parts, *, files: Files | None = None) -> Delivery:
         files=files,
     )
     sweeper = Sweeper(database, wake, uncertain_after=settings.uncertain_after, send_timeout=settings.send_timeout)
-    return Delivery(dispatcher, sweeper, Deliveries(database, conversations, wake))
+    changes = MessageChanges(
+        database,
+        conversations,
+        parts.directory,
+        Attachments(parts.jobs),
+        parts.channels.health,
+        parts.http,
+        send_timeout=settings.send_timeout,
+    )
+    return Delivery(dispatcher, sweeper, Deliveries(database, conversations, wake), changes)

@@ -24,8 +24,8 @@ from inbox.conversations import events as thread_events
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, touch
+from inbox.delivery import change_rows, results
 from inbox.delivery import repository as rows
-from inbox.delivery import results
 from inbox.delivery.claims import REST_NOT_SENT, Claim
 from inbox.delivery.outcomes import Next, NotSent, Outcome, Pause, Refusal, Unknown, follow
 from inbox.delivery.rates import CHANNEL, recipient_key
@@ -136,6 +136,7 @@ class Recorder:
         changes: list[StatusChange] = []
         back: list[Requeued] = []
         ended: list[tuple[UUID, int]] = []
+        further: list[tuple[UUID, Sequence[str]]] = []
         for entry in sorted(entries, key=_settling_order):
             claim, standing, outcome = entry.result.claim, entry.standing, entry.result.outcome
             if isinstance(outcome, Accepted):
@@ -145,6 +146,8 @@ class Recorder:
                 changes += await reconciliation.settle_accepted(
                     unit, workspace_id, claim.channel.id, standing.id, external_id
                 )
+                if len(outcome.external_ids) > 1:
+                    further.append((standing.id, outcome.external_ids[1:]))
                 changes += _watermarks(standing.id, threads[standing.conversation_id], claim.started_at)
             elif not entry.current or standing.state not in ("sending", "uncertain"):
                 continue
@@ -159,6 +162,8 @@ class Recorder:
         if back:
             await results.requeue(unit, workspace_id, back, now)
         await advance(unit, workspace_id, changes)
+        if further:
+            await change_rows.note_further_ids(unit, workspace_id, further)
         if ended:
             await rows.cancel_rest(unit, workspace_id, ended, stored_fault(REST_NOT_SENT), now)
         return {entry.standing.message_id for entry in entries}

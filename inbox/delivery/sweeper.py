@@ -15,8 +15,9 @@ from typing import Final
 from uuid import UUID
 
 from channels.types import Fault
+from inbox.delivery import change_rows, results, sweeping
 from inbox.delivery import repository as rows
-from inbox.delivery import results, sweeping
+from inbox.delivery.changes import LOST as CHANGE_LOST
 from inbox.delivery.claims import REST_NOT_SENT
 from inbox.delivery.outcomes import OUTCOME_UNKNOWN
 from inbox.delivery.results import AttemptEnd
@@ -80,6 +81,7 @@ class Sweeper:
         async with self._database.transaction() as unit:
             called = await sweeping.call_forgotten(unit, MOST_PER_SWEEP)
             await sweeping.drop_full_buckets(unit, MOST_PER_SWEEP)
+            await change_rows.end_lost(unit, self._grace, stored_fault(CHANGE_LOST), MOST_PER_SWEEP)
         if lost or overdue or called:
             log.info("swept: %d uncertain, %d expired, %d lines moved on", len(lost), len(overdue), called)
             self._wake()

@@ -6,12 +6,13 @@ from typing import Annotated
 from uuid import UUID
 
 from inbox.agents.principal import Principal
+from inbox.connections.asking import ProviderRefused
 from inbox.connections.directory import ChannelUnknown
 from inbox.kernel.errors import Forbidden
 from inbox.kernel.pages import Page
 from inbox.kernel.web import Query, get, post
 from inbox.templates.schemas import PreviewOut, SyncOut, TemplateQuery, TemplateValuesIn, TemplateView
-from inbox.templates.service import ProviderRefused, Templates, TemplateUnknown, ValuesRefused, WithoutTemplates
+from inbox.templates.service import Templates, TemplateUnknown, ValuesRefused, WithoutTemplates
 
 
 class TemplateRoutes:

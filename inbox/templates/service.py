@@ -10,6 +10,7 @@ from channels.adapter import Adapter
 from channels.errors import ContentRefused, FetchError
 from channels.templates import gaps, preview
 from inbox.agents.principal import Principal
+from inbox.connections.asking import ProviderRefused
 from inbox.connections.directory import Channel, Directory
 from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.errors import Conflict, InboxError, NotFound
@@ -43,12 +44,6 @@ class ValuesRefused(InboxError):
 
 class WithoutTemplates(Conflict):
     code, title = "no_templates", "This channel has no templates"
-
-
-class ProviderRefused(Conflict):
-    """The provider did not give what was asked for. ``reason`` is its fault's code, the detail a sentence."""
-
-    code, title = "provider_refused", "The provider refused"
 
 
 class Templates:

@@ -20,13 +20,14 @@ from channels.outbound import OutboundPart, OutboundTemplate, Piece, TemplateVal
 from channels.templates import Template, TemplateButton, TemplateHeader, preview
 from channels.types import Account, Fault
 from inbox.agents.principal import Principal
+from inbox.connections.asking import ProviderRefused
 from inbox.conversations.repository import Thread
 from inbox.kernel.errors import Forbidden
 from inbox.messages.composing import ContentTooLarge
 from inbox.messages.schemas import SendIn
 from inbox.messages.sending import ComposerRefused
 from inbox.templates.schemas import TemplateQuery, TemplateValuesIn
-from inbox.templates.service import ProviderRefused, TemplateUnknown, ValuesRefused
+from inbox.templates.service import TemplateUnknown, ValuesRefused
 
 ORDER = Template(
     external_id="1",
