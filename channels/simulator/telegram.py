@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from channels.simulator import wire
 from channels.simulator.schemas import NativeWish, SayWish
 from channels.simulator.simulation import SayError, Simulation
-from channels.simulator.telegram_groups import membership, moved, service_of
+from channels.simulator.telegram_groups import REACHED, membership, moved, service_of
 from channels.simulator.telegram_kinds import sample_update
 from channels.simulator.telegram_owner import TelegramOwner
 from channels.simulator.telegram_said import TelegramSaid, author_of, said_caption, said_text
@@ -74,6 +74,8 @@ class TelegramVoice:
                 return self._unsend(scene)
         if self._act(scene):
             return None
+        if room.chat.moved_to is not None or (room.is_group and room.chat.standing not in REACHED):
+            raise SayError(f"nothing said in {room.id} reaches the bot: it left, or the group has another id now")
         return self._message(scene, self._said.content(account, customer, wish))
 
     def _act(self, scene: _Scene) -> bool:

@@ -156,9 +156,9 @@ class TelegramChanges:
     async def read(self, account: Account, call: Call) -> JsonValue:
         connection = self._allowed(account, call, "can_read_messages")
         room = Room(account, find_room(account, call.fields).customer, connection)
-        message = target_of(room, call.fields, "message to read not found")
+        message = target_of(room, call.fields, "MESSAGE_ID_INVALID")
         if not message.incoming:
-            raise bad("message to read not found")
+            raise bad("MESSAGE_ID_INVALID")
         connection.read[room.customer.id] = int(message.id)
         for each in room.customer.thread:
             if each.room == room.key and each.incoming and int(each.id) <= int(message.id):

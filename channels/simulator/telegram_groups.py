@@ -16,7 +16,9 @@ REACHED = frozenset({"member", "administrator", "restricted"})
 def membership(account: Account, room: Customer, actor: Customer, after: Standing, at: float) -> JsonObject:
     """``my_chat_member``: in a private chat ``kicked`` means blocked."""
     before = room.chat.standing
-    if before == after:
+    if not room.is_group:
+        before = "kicked" if after in REACHED else "member"
+    elif before == after:
         before = "left" if after in REACHED else "member"
     room.chat.standing = after
     room.blocked = after not in REACHED

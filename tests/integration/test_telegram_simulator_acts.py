@@ -175,7 +175,8 @@ async def test_blocking_and_membership(stage: Stage) -> None:
     assert (change["old_chat_member"]["status"], change["new_chat_member"]["status"]) == ("member", "kicked")
     assert change["new_chat_member"]["until_date"] == 0
     await stage.say("unblock")
-    assert (await stage.told("my_chat_member"))["new_chat_member"]["status"] == "member"
+    change = await stage.told("my_chat_member")
+    assert (change["old_chat_member"]["status"], change["new_chat_member"]["status"]) == ("kicked", "member")
     where = {"id": "-1009", "title": "Club"}
     refusals = {
         "kicked": "Forbidden: bot was kicked from the supergroup chat",
@@ -186,6 +187,9 @@ async def test_blocking_and_membership(stage: Stage) -> None:
         await stage.say("membership", group=where, telegram={"standing": standing})
         assert (await stage.told("my_chat_member"))["new_chat_member"]["status"] == standing
         assert await stage.refused("sendMessage", chat_id=-1009, text="x") == refusal
+        if standing != "restricted":
+            with pytest.raises(SimulatorError, match="reaches the bot"):
+                await stage.say(text="hi", group=where)
     await stage.say("membership", group=where, telegram={"standing": "administrator"})
     assert (await stage.told("my_chat_member"))["new_chat_member"]["can_manage_chat"] is True
     assert (await stage.do("sendMessage", chat_id=-1009, text="x"))["chat"]["title"] == "Club"
@@ -212,6 +216,10 @@ async def test_a_group_that_moved(stage: Stage) -> None:
     assert answer["description"] == "Bad Request: group chat was upgraded to a supergroup chat"
     assert answer["parameters"] == {"migrate_to_chat_id": -100502}
     assert (await stage.do("sendMessage", chat_id=-100502, text="x"))["chat"]["id"] == -100502
+    with pytest.raises(SimulatorError, match="another id now"):
+        await stage.say(text="still here?", group=where)
+    with pytest.raises(SimulatorError, match="became -100502 before"):
+        await stage.say("migrate", group=where)
 
 
 async def test_privacy_mode_hides_what_is_not_for_the_bot(stage: Stage) -> None:

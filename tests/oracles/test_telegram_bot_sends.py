@@ -31,6 +31,8 @@ from aiogram.types import (
     ReplyKeyboardMarkup,
     ReplyParameters,
 )
+from aiogram.webhook.aiohttp_server import SimpleRequestHandler
+from aiohttp import web
 from strictness import unknown_fields
 from telegram_stage import ANN, BOT, TOKEN, Stage, open_stage
 
@@ -140,6 +142,32 @@ async def test_a_dispatcher_polls(stage: Stage, bot: Bot) -> None:
         await dispatcher.start_polling(bot, handle_signals=False, close_bot_session=False, polling_timeout=1)
     assert heard == ["one"]
     assert (await stage.control.inbox(BOT, "42"))[-1]["text"] == "you said one"
+
+
+async def test_a_dispatcher_behind_a_webhook(stage: Stage, bot: Bot) -> None:
+    heard: list[str | None] = []
+    dispatcher = Dispatcher()
+
+    async def hear(message: Message) -> None:
+        heard.append(message.text)
+
+    dispatcher.message.register(hear)
+    app = web.Application()
+    SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token="other").register(app, "/hook")
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    hook = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    assert await bot.set_webhook(hook, secret_token="wrong", allowed_updates=["message"], drop_pending_updates=True)
+    await stage.say(text="nobody listens")
+    async with asyncio.timeout(5):
+        while (await bot.get_webhook_info()).last_error_message is None:
+            await asyncio.sleep(0.01)
+    assert "401" in str((await bot.get_webhook_info()).last_error_message)
+    assert await bot.set_webhook(hook, secret_token="other")
+    assert await stage.control.flush()
+    await runner.cleanup()
+    assert heard == ["nobody listens"]
 
 
 async def test_refusals_have_their_exceptions(stage: Stage, bot: Bot) -> None:
