@@ -80,8 +80,10 @@ async def read_call(request: Request, path: str) -> Call:
 Mishap = Literal["down", "throttle", "fail"]
 
 
-async def mishap_before(simulation: Simulation, account: Account, *, sends: bool) -> tuple[Mishap, Fault] | None:
-    """Delays the call; answers the fault that refuses it. Only sends use up ``throttle`` and ``fail``."""
+async def mishap_before(
+    simulation: Simulation, account: Account, *, sends: bool, edge: str | None = None
+) -> tuple[Mishap, Fault] | None:
+    """Delays the call; answers the fault that refuses it. ``throttle`` and ``fail`` mean sends, or one other edge."""
     faults = simulation.faults
     slow = faults.strike("api", "delay", account.account_id)
     if slow is not None:
@@ -89,14 +91,15 @@ async def mishap_before(simulation: Simulation, account: Account, *, sends: bool
     down = faults.in_force("api", "down", account.account_id)
     if down is not None:
         return "down", down
-    if not sends:
+    if not sends and edge is None:
         return None
-    throttle = faults.strike("api", "throttle", account.account_id)
+    struck = None if sends else edge
+    throttle = faults.strike("api", "throttle", account.account_id, struck)
     if throttle is not None:
         return "throttle", throttle
-    if _over_rate(simulation, account):
+    if sends and _over_rate(simulation, account):
         return "throttle", Fault("api", "throttle", retry_after=1)
-    fail = faults.strike("api", "fail", account.account_id)
+    fail = faults.strike("api", "fail", account.account_id, struck)
     return ("fail", fail) if fail is not None else None
 
 

@@ -111,6 +111,8 @@ class Control:
             value = getattr(wish, state)
             if value is not None:
                 setattr(customer, state, value)
+        if wish.dialled is not None:
+            account.handles[wish.dialled.lstrip("+")] = customer.id
         if wish.send_error is not None:
             customer.send_error = wish.send_error or None
         if wish.thread_owner is not None:

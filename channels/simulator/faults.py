@@ -36,6 +36,9 @@ class Fault:
     subcode: int | None = None
     status: int | None = None
     retry_after: int = 5
+    edge: str | None = None
+    """Graph API: ``throttle`` and ``fail`` strike calls of this edge (media, block_users, …), of a ``node``, or a
+    ``download``. ``None``: sends."""
     id: int = field(default_factory=itertools.count(1).__next__)
 
 
@@ -67,18 +70,19 @@ class Faults:
         self._faults = kept
         return lifted
 
-    def in_force(self, scope: Scope, kind: FaultKind, account_id: str) -> Fault | None:
+    def in_force(self, scope: Scope, kind: FaultKind, account_id: str, edge: str | None = None) -> Fault | None:
         """Without using it up."""
         for fault in self._faults:
-            if fault.kind == kind and fault.scope == scope and fault.account_id in (None, account_id):
+            concerned = fault.account_id in (None, account_id) and fault.edge == edge
+            if fault.kind == kind and fault.scope == scope and concerned:
                 return fault
         return None
 
-    def strike(self, scope: Scope, kind: FaultKind, account_id: str) -> Fault | None:
+    def strike(self, scope: Scope, kind: FaultKind, account_id: str, edge: str | None = None) -> Fault | None:
         """The fault that strikes now, with one of its count used up."""
         if not self._faults:
             return None
-        fault = self.in_force(scope, kind, account_id)
+        fault = self.in_force(scope, kind, account_id, edge)
         if fault is None or (fault.probability < 1.0 and self._chance.random() >= fault.probability):
             return None
         if fault.count is not None:

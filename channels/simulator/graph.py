@@ -16,6 +16,7 @@ from channels.simulator.calls import Call, Reply, logged, mishap_after, mishap_b
 from channels.simulator.graph_errors import GraphError, bad_token, no_such_node
 from channels.simulator.graph_subscriptions import GraphSubscriptions
 from channels.simulator.page_api import PageApi
+from channels.simulator.page_checks import LOST_ANSWER
 from channels.simulator.page_nodes import PageNodes
 from channels.simulator.simulation import Simulation
 from channels.simulator.whatsapp_api import WhatsAppApi
@@ -95,12 +96,16 @@ class GraphApi:
     ) -> Reply:
         posts_message = edge == "messages" and call.method == "POST"
         sends = posts_message and "status" not in call.fields and "sender_action" not in call.fields
-        mishap = await mishap_before(self._simulation, account, sends=sends)
+        mishap = await mishap_before(self._simulation, account, sends=sends, edge=edge or "node")
         if mishap is not None:
             name, fault = mishap
             if name == "down":
                 raise graph_errors.down()
-            raise (graph_errors.throttled if name == "throttle" else graph_errors.failed)(account, fault)
+            if name == "throttle":
+                raise graph_errors.throttled(account, fault)
+            if sends and account.kind != "whatsapp" and (fault.code, fault.subcode) == LOST_ANSWER:
+                await self._pages.messages(account, call)
+            raise graph_errors.failed(account, fault)
         graph_tokens.check_permission(account, edge)
         if edge is None:
             return await self._node(account, accounts, node, call)
@@ -184,6 +189,9 @@ class GraphApi:
             return Response(wire.plain_json(error.body()), error.status, media_type="application/json")
         if media is None or all(account.account_id != media.account_id for account in owned):
             return Response(wire.plain_json(bad_token().body()), 401, media_type="application/json")
+        failed = self._simulation.faults.strike("api", "fail", media.account_id, "download")
+        if failed is not None:
+            return Response(b"", failed.status or 500)
         expires: int = request.path_params["expires"]
         if media.ticket != request.path_params["ticket"] or self._world.now() > expires:
             return Response(b"", 404)
@@ -194,6 +202,9 @@ class GraphApi:
         media = self._world.media.get(request.path_params["media_id"])
         if media is None or media.ticket != request.path_params["ticket"]:
             return Response(b"URL signature mismatch", 403)
+        failed = self._simulation.faults.strike("api", "fail", media.account_id, "download")
+        if failed is not None:
+            return Response(b"", failed.status or 500)
         return Response(media.data, media_type=media.mime_type)
 
     async def avatar(self, request: Request) -> Response:

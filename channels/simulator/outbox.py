@@ -245,6 +245,8 @@ class Outbox:
             elif self._expired(post):
                 post.state = "failed"
                 self.failed += 1
+                if post.account.kind in ("messenger", "instagram"):
+                    post.account.subscribed = False  # the app has to subscribe again (facts, 0)
             else:
                 wait = self._backoff(post)
                 if wait > 0:
@@ -313,7 +315,9 @@ class Outbox:
 
     def _expired(self, post: Post) -> bool:
         age = self._world.now() - post.born
-        if post.account.kind != "telegram":
+        if post.account.kind in ("messenger", "instagram"):
+            return age > HOUR
+        if post.account.kind == "whatsapp":
             return age > 7 * DAY
         return age > (150.0 if post.events[0].kind == "callback_query" else DAY)
 

@@ -22,7 +22,7 @@ from channels.simulator.page_recipients import Recipient, find_recipient
 from channels.simulator.simulation import Simulation
 from channels.simulator.template_sends import rendered
 from channels.simulator.wire import as_list, as_object, as_text
-from channels.simulator.world import DAY, Account, Customer, Message
+from channels.simulator.world import DAY, Account, Customer, Media, Message
 from channels.types import JsonObject, JsonValue
 
 _MEGABYTE = 1024 * 1024
@@ -58,12 +58,12 @@ class PageApi:
         reply_to = as_text(as_object(fields.get("reply_to")).get("mid"))
         if reply_to is not None and reply_to not in account.messages:
             raise bad("The message that is replied to does not exist.", subcode=9000001)
-        attachments = await self._attachments(account, message, file)
-        return self._accept(account, recipient, message, attachments, reply_to)
+        attachments, kept = await self._attachments(account, message, file)
+        return self._accept(account, recipient, message, attachments, kept, reply_to)
 
     def _accept(
         self, account: Account, recipient: Recipient, message: JsonObject, attachments: list[JsonValue],
-        reply_to: str | None,
+        kept: str | None, reply_to: str | None,
     ) -> Reply:  # fmt: skip
         customer = recipient.customer
         mid = wire.messenger_message_id() if account.kind == "messenger" else wire.instagram_message_id()
@@ -83,9 +83,8 @@ class PageApi:
         answer: JsonObject = {"message_id": mid}
         if recipient.named:
             answer["recipient_id"] = customer.id
-        reusable = as_object(as_object(message.get("attachment")).get("payload")).get("is_reusable")
-        if attachments and reusable:
-            answer["attachment_id"] = wire.digits_id(16)
+        if kept is not None:
+            answer["attachment_id"] = kept
         return Reply(answer, sent=True)
 
     def _sender_action(self, account: Account, recipient: Recipient, action: str, fields: JsonObject) -> Reply:
@@ -122,19 +121,28 @@ class PageApi:
 
     # --- Files --------------------------------------------------------------------------------------------------------
 
-    async def _attachments(self, account: Account, message: JsonObject, file: File | None) -> list[JsonValue]:
-        """As the echo shows them: every file behind a link of the CDN."""
+    async def _attachments(
+        self, account: Account, message: JsonObject, file: File | None
+    ) -> tuple[list[JsonValue], str | None]:
+        """As the echo shows them, every file behind a link; and the id of the one that is to be kept for later."""
         given = [message["attachment"]] if "attachment" in message else as_list(message.get("attachments"))
         shown: list[JsonValue] = []
+        kept: str | None = None
         for attachment in map(as_object, given):
             kind, payload = as_text(attachment.get("type")) or "", as_object(attachment.get("payload"))
             if kind not in MEDIA_ATTACHMENTS:
                 shown.append(attachment)
                 continue
-            shown.append({"type": kind, "payload": {"url": await self._file_url(account, kind, payload, file)}})
-        return shown
+            media, url = await self._file(account, kind, payload, file)
+            shown.append({"type": kind, "payload": {"url": url}})
+            if media is not None and payload.get("is_reusable"):
+                kept = media.id
+        return shown, kept
 
-    async def _file_url(self, account: Account, kind: str, payload: JsonObject, file: File | None) -> str:
+    async def _file(
+        self, account: Account, kind: str, payload: JsonObject, file: File | None
+    ) -> tuple[Media | None, str]:
+        """The file, where it is kept here, and its link."""
         attachment_id, url = as_text(payload.get("attachment_id")), as_text(payload.get("url"))
         if attachment_id is not None:
             media = self._world.media.get(attachment_id)
@@ -143,13 +151,18 @@ class PageApi:
                 raise bad("Invalid attachment id", subcode=2018074)
             if media.kind != kind:
                 raise bad("The attachment is of another type", subcode=2018074)
-            return self._simulation.link(media)
+            return media, self._simulation.link(media)
         if file is not None:
-            data = _sized(account, file)
-            return self._simulation.link(self._world.add_media(account, kind, file.content_type, file.filename, data))
+            media = self._keep(account, kind, _sized(account, file), file.content_type, file.filename)
+            return media, self._simulation.link(media)
         assert url is not None
-        await self._fetched(kind, url)
-        return url
+        data, content_type = await self._fetched(kind, url)
+        if not payload.get("is_reusable"):
+            return None, url
+        return self._keep(account, kind, data, content_type, url.rsplit("/", 1)[-1] or kind), url
+
+    def _keep(self, account: Account, kind: str, data: bytes, content_type: str, name: str) -> Media:
+        return self._world.add_media(account, kind, content_type, name, data, life=ATTACHMENT_LIFE)
 
     async def _fetched(self, kind: str, url: str) -> tuple[bytes, str]:
         fetched = await self._simulation.fetch(url, 25 * _MEGABYTE + 1)
@@ -174,8 +187,7 @@ class PageApi:
             assert url is not None
             data, content_type = await self._fetched(kind, url)
             name = url.rsplit("/", 1)[-1] or kind
-        media = self._world.add_media(account, kind, content_type, name, data, life=ATTACHMENT_LIFE)
-        return Reply({"attachment_id": media.id})
+        return Reply({"attachment_id": self._keep(account, kind, data, content_type, name).id})
 
     # --- Echoes -------------------------------------------------------------------------------------------------------
 

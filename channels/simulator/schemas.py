@@ -106,6 +106,8 @@ class CustomerWish(Wish):
     send_error: int | None = None
     """Code with which everything sent to them fails from now on: later on WhatsApp, at once elsewhere; 0 ends it."""
     send_subcode: int | None = None
+    dialled: str | None = None
+    """WhatsApp: also reached by this number, though their ``wa_id`` is another one (Brazil, Mexico, …)."""
     thread_owner: str | None = None
     """Id of another app that holds the conversation on a Page; an empty text gives it back."""
     wrote_hours_ago: float | None = None
@@ -212,6 +214,9 @@ class FaultWish(Wish):
     subcode: int | None = None
     status: int | None = Field(default=None, ge=400, le=599)
     retry_after: int = Field(default=5, ge=0)
+    edge: str | None = None
+    """Graph API: which calls ``throttle`` and ``fail`` strike instead of sends: those of an edge (``media``,
+    ``block_users``, …), of a ``node``, or a ``download``."""
     redeliver: int = Field(default=0, ge=0)
     """With ``up``: how many of the last delivered webhooks are posted once more."""
 

@@ -275,3 +275,39 @@ async def test_ageing_names_one_thing(stage: Stage) -> None:
         await stage.control.age("222", 1, comment_id="2")
     with pytest.raises(SimulatorError, match="about Meta"):
         await stage.control.state("4242", restricted=True)
+
+
+# --- Mishaps ----------------------------------------------------------------------------------------------------------
+
+
+async def test_any_edge_can_fail(stage: Stage) -> None:
+    await wrote(stage, "111", "15551230001")
+    await stage.control.fault("api", "fail", edge="block_users", code=139102, count=1)
+    await stage.control.fault("api", "throttle", edge="message_templates", code=80007, count=1)
+    await stage.control.fault("api", "fail", edge="node", code=2, count=1)
+    assert (await stage.whatsapp(to="15551230001", text={"body": "x"}))[0] == 200
+    for path, expected in (
+        ("111/block_users", (400, 139102)),
+        ("999/message_templates", (400, 80007)),
+        ("111", (500, 2)),
+    ):
+        status, answer = await stage.graph("GET", path, "wa-token")
+        assert (status, answer["error"]["code"]) == expected
+        assert (await stage.graph("GET", path, "wa-token"))[0] == 200
+
+
+async def test_a_download_can_fail(stage: Stage) -> None:
+    await stage.control.fault("api", "fail", edge="download", status=503, count=2)
+    await stage.control.say("222", {"id": "9001"}, kind="image")
+    await stage.control.say("111", {"id": "15551230001"}, kind="image")
+    await stage.receiver.until(2)
+    items = {("messages" in item): item for item in stage.receiver.items()}
+    urls = [
+        items[True]["messages"][0]["image"]["url"],
+        items[False]["message"]["attachments"][0]["payload"]["url"],
+    ]
+    statuses = []
+    for url in urls * 2:
+        async with stage.http.get(url, headers={"Authorization": "Bearer wa-token"}) as answer:
+            statuses.append(answer.status)
+    assert statuses == [503, 503, 200, 200]

@@ -296,3 +296,20 @@ async def test_a_message_can_be_looked_up(stage: Stage) -> None:
     assert set((await stage.graph("GET", str(theirs["id"]), "ig-token"))[1]) == {"id", "created_time"}
     await stage.control.say("333", {"id": ANN}, kind="unsend", message_id=theirs["id"])
     assert code_of((await stage.graph("GET", str(theirs["id"]), "ig-token"))[1]) == (100, 33)
+
+
+async def test_a_reusable_file_is_kept(stage: Stage) -> None:
+    await wrote(stage, "222", ANN)
+    picture = {"type": "image", "payload": {"url": "https://x.example/1.png", "is_reusable": True}}
+    _, answer = await stage.page("222", recipient={"id": ANN}, message={"attachment": picture})
+    again = {"type": "image", "payload": {"attachment_id": answer["attachment_id"]}}
+    status, answer = await stage.page("222", recipient={"id": ANN}, message={"attachment": again})
+    assert (status, "attachment_id" in answer) == (200, False)
+
+
+async def test_an_error_can_hide_a_send(stage: Stage) -> None:
+    await wrote(stage, "222", ANN)
+    await stage.control.fault("api", "fail", code=1, subcode=1357046, count=1)
+    status, answer = await stage.page("222", recipient={"id": ANN}, message={"text": "x"})
+    assert (status, code_of(answer)) == (500, (1, 1357046))
+    assert [each["text"] for each in await stage.control.inbox("222", ANN)] == ["x"]

@@ -272,3 +272,12 @@ async def test_a_new_number_is_another_address(stage: Stage) -> None:
     await stage.receiver.until(4)
     found = {each["status"]: each["recipient_id"] for each in stage.receiver.statuses() if each["status"] != "read"}
     assert found == {"failed": "15559990000", "sent": "15559990000", "delivered": "15559990000"}
+
+
+async def test_some_numbers_are_dialled_otherwise(stage: Stage) -> None:
+    await stage.control.customer("111", {"id": "5521912345678"}, dialled="+552112345678", wrote_hours_ago=1)
+    status, answer = await stage.whatsapp(to="+55 21 1234-5678", text={"body": "oi"})
+    assert (status, answer["contacts"][0]["input"]) == (200, "+55 21 1234-5678")
+    assert answer["contacts"][0]["wa_id"] == "5521912345678"
+    await stage.receiver.until(3)
+    assert {each["recipient_id"] for each in stage.receiver.statuses()} == {"5521912345678"}
