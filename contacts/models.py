@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
 
 from inbox.kernel.schema import created, identifier, json_object, metadata, moment, reference, workspace_id
 
@@ -76,3 +76,24 @@ addresses = Table(
 )
 """The key is the promise that two webhooks at once make one person. The reference is checked at commit, because the
 address is claimed first and its identity written by whoever won the claim (``contacts.resolution``)."""
+
+provider_blocks = Table(
+    "provider_blocks",
+    metadata,
+    workspace_id(),
+    identifier("channel_id"),
+    identifier("identity_id"),
+    Column("wanted", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("fault", Text),
+    Column("reason", Text),
+    moment("asked_at", nullable=False),
+    moment("settled_at"),
+    ForeignKeyConstraint(
+        ["workspace_id", "identity_id"], ["identities.workspace_id", "identities.id"], ondelete="CASCADE"
+    ),
+    CheckConstraint("wanted IN ('blocked', 'unblocked')", name="wanted"),
+    CheckConstraint("state IN ('pending', 'done', 'failed')", name="state"),
+    Index("ix_provider_blocks_identity", "workspace_id", "identity_id"),
+)
+"""What a provider was asked about a person, for each channel that can: the last word, and how the provider took it."""

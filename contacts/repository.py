@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from channels.types import Address, Person
-from contacts.schemas import AddressView, ContactView, IdentityView, ReachView
+from contacts.schemas import AddressView, BlockView, ContactView, IdentityView, ReachView
 from inbox.kernel.database import UnitOfWork
 
 
@@ -37,10 +38,11 @@ class NewIdentity:
 
 
 async def find_addresses(
-    unit: UnitOfWork, workspace_id: UUID, addresses: Sequence[Address]
+    unit: UnitOfWork, workspace_id: UUID, addresses: Sequence[Address], *, hold: bool = False
 ) -> dict[Address, KnownAddress]:
+    """``hold``: none of these contacts is blocked or unblocked before this transaction ends."""
     found = await unit.fetch(
-        """
+        f"""
         SELECT a.kind, a.scope, a.value, i.id, i.contact_id, i.name, i.username, i.language, c.name,
                c.blocked_at IS NOT NULL, i.unreachable
         FROM unnest($2::text[], $3::text[], $4::text[]) AS wanted (kind, scope, value)
@@ -48,6 +50,7 @@ async def find_addresses(
                         AND a.value = wanted.value
         JOIN identities i ON i.workspace_id = $1 AND i.id = a.identity_id
         JOIN contacts c ON c.workspace_id = $1 AND c.id = i.contact_id
+        {"FOR KEY SHARE OF c" if hold else ""}
         """,
         workspace_id,
         [address.kind for address in addresses],
@@ -114,7 +117,7 @@ async def insert_people(
         [new.person.username for new in people],
         [new.person.is_group for new in people],
     )
-    return found[0][0], [ContactView(*tuple(row)[1:]) for row in found]
+    return found[0][0], [view(tuple(row)[1:]) for row in found]
 
 
 async def refresh_identity(unit: UnitOfWork, workspace_id: UUID, known: KnownAddress, person: Person) -> bool:
@@ -185,8 +188,11 @@ async def absorb_contact(unit: UnitOfWork, workspace_id: UUID, survivor: UUID, o
             phone = coalesce(c.phone, o.phone), language = coalesce(c.language, o.language),
             time_zone = coalesce(c.time_zone, o.time_zone),
             avatar_url = coalesce(c.avatar_url, o.avatar_url), custom = o.custom || c.custom,
-            blocked_at = coalesce(c.blocked_at, o.blocked_at), blocked_by = coalesce(c.blocked_by, o.blocked_by),
-            blocked_reason = coalesce(c.blocked_reason, o.blocked_reason),
+            (blocked_at, blocked_by, blocked_reason, blocked_until) = (
+                SELECT s.blocked_at, s.blocked_by, s.blocked_reason, s.blocked_until
+                FROM contacts s WHERE s.workspace_id = $1 AND s.id IN ($2, $3)
+                ORDER BY s.blocked_at IS NULL, s.blocked_until DESC NULLS FIRST, s.id = $2 DESC LIMIT 1
+            ),
             version = c.version + 1, updated_at = now()
         FROM contacts o WHERE c.workspace_id = $1 AND c.id = $2 AND o.workspace_id = $1 AND o.id = $3
         RETURNING {COLUMNS}
@@ -363,7 +369,7 @@ async def set_reachability(
     if row is None:
         return None
     values = tuple(row)
-    return ContactView(*values[REACH_WIDTH:]), ReachView(*values[:REACH_WIDTH])
+    return view(values[REACH_WIDTH:]), ReachView(*values[:REACH_WIDTH])
 
 
 async def stop_marketing(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, reason: str) -> ReachView | None:
@@ -425,8 +431,12 @@ REACH_WIDTH = len(fields(ReachView))
 LIKE_ESCAPES = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 COLUMNS = """c.id, c.name, c.first_name, c.last_name, c.email, c.phone, c.language, c.time_zone, c.avatar_url, c.custom,
-    c.version,    c.blocked_at IS NOT NULL AS blocked, c.merged_into, c.created_at, c.updated_at"""
+    c.version, c.blocked_at, c.blocked_by, c.blocked_reason, c.blocked_until, c.merged_into,
+    c.created_at, c.updated_at"""
 
 
-def view(row: asyncpg.Record) -> ContactView:
-    return ContactView(*row)
+def view(row: asyncpg.Record | tuple[Any, ...]) -> ContactView:
+    """Of values in the order of ``COLUMNS``."""
+    values = tuple(row)
+    block = None if values[11] is None else BlockView(*values[11:15])
+    return ContactView(*[*values[:11], block, *values[15:]])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from channels.types import Address, Person
-from contacts import events
+from contacts import blocks, events
 from contacts import repository as rows
 from contacts.repository import KnownAddress, NewIdentity
 from contacts.schemas import ContactView
@@ -71,7 +71,9 @@ class Resolver:
             {address for sighting in sightings for address in sighting.person.addresses},
             key=lambda address: (address.kind, address.scope, address.value),
         )
-        known = await rows.find_addresses(unit, workspace_id, wanted)
+        # What a blocked contact sends is set aside: who stores a message must not have their answer change meanwhile.
+        hold = any(sighting.creates for sighting in sightings)
+        known = await rows.find_addresses(unit, workspace_id, wanted, hold=hold)
         groups = [
             group
             for group in _group(sightings, known)
@@ -152,7 +154,10 @@ class Resolver:
         for other in other_contacts:
             view = await rows.absorb_contact(unit, workspace_id, survivor.contact_id, other)
             unit.record(events.merged(workspace_id, view, other))
+            if view.blocked is not None and not all(identity.blocked for identity in group.known.values()):
+                unit.record(events.blocked(workspace_id, view))
         await self._on_join(unit, workspace_id, survivor.identity_id, losers)
+        await blocks.inherit_provider_blocks(unit, workspace_id, losers, survivor.identity_id)
         reach = await rows.inherit_stop(unit, workspace_id, losers, survivor.identity_id)
         if reach is not None:
             unit.record(events.reachability(workspace_id, reach))

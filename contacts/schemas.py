@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -21,7 +21,22 @@ MOST_CUSTOM_BYTES: Final = 64_000
 
 
 @dataclass(frozen=True, slots=True)
+class BlockView:
+    """Since when nothing goes out to a contact and what they send is set aside. ``until`` null: until it is lifted.
+
+    ``by`` is the agent who blocked them or last changed why or until when.
+    """
+
+    at: datetime
+    by: UUID | None
+    reason: str | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ContactView:
+    """``blocked`` is null unless they are."""
+
     id: UUID
     name: str | None
     first_name: str | None
@@ -33,7 +48,7 @@ class ContactView:
     avatar_url: str | None
     custom: dict[str, Any]
     version: int
-    blocked: bool
+    blocked: BlockView | None
     merged_into: UUID | None
     created_at: datetime
     updated_at: datetime | None
@@ -75,6 +90,24 @@ class ReachView:
     unreachable_at: datetime | None
     marketing_stopped_at: datetime | None
     marketing_stopped_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderBlockView:
+    """Whether the provider itself keeps a contact from writing to one channel.
+
+    ``wanted`` is what was asked for, ``state`` how far that is; ``fault`` and ``reason`` say why it failed.
+    """
+
+    contact_id: UUID
+    identity_id: UUID
+    channel_id: UUID
+    wanted: Literal["blocked", "unblocked"]
+    state: Literal["pending", "done", "failed"]
+    fault: str | None
+    reason: str | None
+    asked_at: datetime
+    settled_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contacts.models
 import inbox.agents.models
 import inbox.audit.models
+import inbox.blocking.models
 import inbox.connections.models
 import inbox.conversations.models
 import inbox.delivery.models
@@ -23,6 +24,7 @@ MODULES = (
     contacts.models,
     inbox.agents.models,
     inbox.audit.models,
+    inbox.blocking.models,
     inbox.connections.models,
     inbox.conversations.models,
     inbox.delivery.models,

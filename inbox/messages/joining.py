@@ -12,6 +12,7 @@ from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, touch
 from inbox.kernel.database import UnitOfWork
 from inbox.messages import merging as rows
+from inbox.messages import set_aside_rows
 
 
 class SendsInTheAir(Exception):
@@ -36,6 +37,7 @@ class ThreadJoiner:
                 own[thread.channel_id] = thread
             else:
                 await self._pour(unit, workspace_id, thread, target)
+        await set_aside_rows.follow_identity(unit, workspace_id, losers, survivor)
         for conversation_id in await thread_rows.follow_contact(unit, workspace_id, survivor):
             moved = await thread_rows.find(unit, workspace_id, conversation_id)
             if moved is not None:

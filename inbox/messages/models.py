@@ -190,6 +190,34 @@ parked_receipts = Table(
 )
 """Receipts that overtook our own record of the send; applied when the external id is recorded."""
 
+set_aside_messages = Table(
+    "set_aside_messages",
+    metadata,
+    workspace_id(),
+    identifier(),
+    reference("channel_id"),
+    reference("identity_id"),
+    Column("external_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    reference("about_id", nullable=True),
+    Column("author_name", Text),
+    json_object("parts", default="[]"),
+    Column("opens_window", Boolean, nullable=False),
+    moment("occurred_at", nullable=False),
+    created(),
+    moment("edited_at"),
+    moment("unsent_at"),
+    ForeignKeyConstraint(["workspace_id", "identity_id"], ["identities.workspace_id", "identities.id"]),
+    CheckConstraint("kind IN ('message', 'edit', 'reaction')", name="kind"),
+    UniqueConstraint("workspace_id", "channel_id", "external_id"),
+    Index("ix_set_aside_messages_identity", "workspace_id", "identity_id", "id"),
+    Index("ix_set_aside_messages_about", "workspace_id", "about_id", postgresql_where=text("about_id IS NOT NULL")),
+)
+"""What blocked contacts send: never in a thread, not numbered, and never moved there, also not when they are unblocked.
+
+``external_id`` is the provider's, or one of ours made from it where an ``edit`` or a ``reaction`` is ``about`` another
+message, of the thread or set aside. ``opens_window`` counts when the contact is unblocked."""
+
 unsupported_events = Table(
     "unsupported_events",
     metadata,

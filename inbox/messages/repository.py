@@ -59,20 +59,20 @@ async def find_external(
     if not ids:
         return {}
     found = await unit.fetch(
-        """
-        SELECT m.channel_id, m.external_id, m.id, m.conversation_id, NULL::uuid
-        FROM unnest($2::uuid[], $3::text[]) AS w (channel_id, external_id)
-        JOIN messages m ON m.workspace_id = $1 AND m.channel_id = w.channel_id AND m.external_id = w.external_id
-        UNION ALL
-        SELECT d.channel_id, d.external_id, d.message_id, d.conversation_id, d.id
-        FROM unnest($2::uuid[], $3::text[]) AS w (channel_id, external_id)
-        JOIN deliveries d ON d.workspace_id = $1 AND d.channel_id = w.channel_id AND d.external_id = w.external_id
-        """,
-        workspace_id,
-        [channel_id for channel_id, _ in ids],
-        [external_id for _, external_id in ids],
+        FIND_EXTERNAL, workspace_id, [channel_id for channel_id, _ in ids], [external_id for _, external_id in ids]
     )
     return {(row[0], row[1]): ExternalRef(*row) for row in found}
+
+
+FIND_EXTERNAL = """
+SELECT m.channel_id, m.external_id, m.id, m.conversation_id, NULL::uuid
+FROM unnest($2::uuid[], $3::text[]) AS w (channel_id, external_id)
+JOIN messages m ON m.workspace_id = $1 AND m.channel_id = w.channel_id AND m.external_id = w.external_id
+UNION ALL
+SELECT d.channel_id, d.external_id, d.message_id, d.conversation_id, d.id
+FROM unnest($2::uuid[], $3::text[]) AS w (channel_id, external_id)
+JOIN deliveries d ON d.workspace_id = $1 AND d.channel_id = w.channel_id AND d.external_id = w.external_id
+"""
 
 
 async def conversations_of_deliveries(unit: UnitOfWork, workspace_id: UUID, delivery_ids: Sequence[UUID]) -> list[UUID]:
