@@ -1,0 +1,1 @@
+"""Sequences: follow-ups that a contact gets one after the other, until something says stop."""
