@@ -32,6 +32,7 @@ Permission = Literal[
     "sequences.write",
     "sequences.enrol",
     "contacts.block",
+    "contacts.set_aside",
     "bots.read",
     "bots.write",
     "conversations.handoff",
@@ -59,7 +60,12 @@ _WORK: frozenset[Permission] = _READ_AND_TALK | {
     "contacts.block",
     "bots.read",
 }
-_SUPERVISE: frozenset[Permission] = _WORK | {"scheduled.supervise", "sequences.write", "audit.read"}
+_SUPERVISE: frozenset[Permission] = _WORK | {
+    "scheduled.supervise",
+    "sequences.write",
+    "contacts.set_aside",
+    "audit.read",
+}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     "admin": _SUPERVISE
     | {

@@ -14,8 +14,9 @@ from inbox.conversations import repository as thread_rows
 from inbox.conversations.service import Conversations, ConversationUnknown
 from inbox.kernel.database import Contended, UnitOfWork
 from inbox.media.schemas import MediaView
-from inbox.messages import events
+from inbox.messages import events, set_aside_rows
 from inbox.messages import repository as rows
+from inbox.messages import set_aside_schemas as set_aside_events
 
 
 class MediaParts:
@@ -31,7 +32,7 @@ class MediaParts:
             except ConversationUnknown:
                 continue
             return True
-        return False
+        return caller.may("contacts.set_aside") and await set_aside_rows.any_of(unit, caller.workspace_id, message_ids)
 
     async def hold(self, unit: UnitOfWork, workspace_id: UUID, message_ids: list[UUID]) -> None:
         """Lock the conversations of these messages. Raises ``Contended`` when one was joined to another meanwhile."""
@@ -43,5 +44,8 @@ class MediaParts:
             raise Contended("a conversation was joined by another transaction")
 
     async def show(self, unit: UnitOfWork, workspace_id: UUID, message_ids: list[UUID], views: list[MediaView]) -> None:
-        for message in await rows.show_media(unit, workspace_id, message_ids, views):
-            unit.record(events.updated(workspace_id, message))
+        shown = await rows.show_media(unit, workspace_id, message_ids, views)
+        unit.record_all([events.updated(workspace_id, message) for message in shown])
+        if len(shown) < len(message_ids):
+            aside = await set_aside_rows.show_media(unit, workspace_id, message_ids, views)
+            unit.record_all([set_aside_events.updated(workspace_id, view) for view in aside])

@@ -34,6 +34,7 @@ from channels.inbound import (
     UnsupportedEvent,
 )
 from channels.types import Person
+from contacts import repository as contact_rows
 from contacts.resolution import Resolution, Resolver, Sighting
 from inbox.connections.directory import Channel
 from inbox.conversations import events as thread_events
@@ -53,6 +54,8 @@ from inbox.messages.preview import preview_of
 from inbox.messages.repository import ExternalRef, NewMessage
 from inbox.messages.revisions import Revisions
 from inbox.messages.schemas import AuthorView, MessageView
+from inbox.messages.set_aside import SetAside
+from inbox.messages.set_aside_rows import NewAside, find_known
 from inbox.messages.statuses import StatusChange, advance, advance_up_to, refresh_messages
 
 AT_A_STRETCH = 16
@@ -80,10 +83,16 @@ class _Batch:
     people: dict[int, Resolution] = field(default_factory=dict)
     """By index of the item."""
     known: dict[tuple[UUID, str], ExternalRef] = field(default_factory=dict)
+    aside: dict[tuple[UUID, str], UUID] = field(default_factory=dict)
+    """What was set aside, by the provider's id."""
     threads: dict[tuple[UUID, UUID], Thread] = field(default_factory=dict)
     by_id: dict[UUID, Thread] = field(default_factory=dict)
     new: list[NewMessage] = field(default_factory=list)
+    new_aside: list[NewAside] = field(default_factory=list)
     media: list[NewMedia] = field(default_factory=list)
+
+    def is_here(self, item: Item, external_id: str) -> bool:
+        return (item.channel.id, external_id) in self.known or (item.channel.id, external_id) in self.aside
 
 
 class Receiver:
@@ -105,12 +114,14 @@ class Receiver:
         self._tapped = tapped
         self._news = news
         self._revisions = Revisions(attachments)
+        self._set_aside = SetAside(attachments)
 
     async def receive(self, unit: UnitOfWork, workspace_id: UUID, items: Sequence[Item]) -> None:
         """Store the items of one workspace, in order. Raises ``Contended``, ``TargetUnknown``."""
         batch = _Batch(unit, workspace_id, items)
         await self._resolve(batch)
-        batch.known = await rows.find_external(unit, workspace_id, _external_ids(items))
+        there = await find_known(unit, workspace_id, _external_ids(items))
+        batch.known, batch.aside = there.shown, there.aside
         await self._lock(batch, await rows.conversations_of_deliveries(unit, workspace_id, _correlations(batch)))
         for index, item in enumerate(items):
             if isinstance(item.inbound, MessageReceived):
@@ -119,6 +130,7 @@ class Receiver:
                 await asyncio.sleep(0)
         if batch.new and await rows.insert_many(unit, workspace_id, batch.new) != len(batch.new):
             raise Contended("a message was stored by another transaction")
+        await self._set_aside.store(unit, workspace_id, batch.new_aside)
         await self._attachments.expect(unit, workspace_id, batch.media)
         await self._revise(batch)
         await self._receipts(batch)
@@ -152,7 +164,7 @@ class Receiver:
         for index, item in enumerate(batch.items):
             inbound, person = item.inbound, batch.people.get(index)
             if isinstance(inbound, MessageReceived):
-                if person is not None and (item.channel.id, inbound.external_id) not in batch.known:
+                if person is not None and not _aside(inbound, person) and not batch.is_here(item, inbound.external_id):
                     wanted[item.channel.id, person.identity_id] = person.contact_id
             elif isinstance(inbound, StatusReported | MessageEdited | MessageUnsent | ReactionChanged):
                 if ref := batch.known.get((item.channel.id, inbound.external_id)):
@@ -169,11 +181,17 @@ class Receiver:
     async def _message(self, batch: _Batch, index: int, item: Item, inbound: MessageReceived) -> None:
         key = (item.channel.id, inbound.external_id)
         person = batch.people.get(index)
-        if key in batch.known or person is None:
+        if person is None or batch.is_here(item, inbound.external_id):
             return
-        thread = batch.threads[item.channel.id, person.identity_id]
         if person.unreachable is not None and inbound.echo is None:
             await self._revisions.reached(batch.unit, batch.workspace_id, person.identity_id)
+        if _aside(inbound, person):
+            aside, files = self._set_aside.prepare(item.channel, person.identity_id, inbound, item.accepted_at)
+            batch.new_aside.append(aside)
+            batch.media.extend(files)
+            batch.aside[key] = aside.id
+            return
+        thread = batch.threads[item.channel.id, person.identity_id]
         if inbound.echo is not None and await reconciliation.recognise_echo(
             batch.unit, batch.workspace_id, thread, inbound
         ):
@@ -228,13 +246,7 @@ class Receiver:
             inbound, person = item.inbound, batch.people.get(index)
             unit, workspace_id = batch.unit, batch.workspace_id
             if isinstance(inbound, MessageEdited | MessageUnsent | ReactionChanged):
-                ref = batch.known.get((item.channel.id, inbound.external_id))
-                if ref is None:
-                    raise TargetUnknown("the message that this refers to is not here")
-                await self._revisions.apply(unit, workspace_id, ref, inbound)
-                thread = batch.by_id.get(ref.conversation_id)
-                if isinstance(inbound, ReactionChanged) and inbound.opens_window and thread is not None:
-                    _opened_by_reaction(batch, item, thread, inbound.occurred_at)
+                await self._revision(batch, item, inbound, person)
             elif isinstance(inbound, ReachabilityChanged) and person is not None:
                 await self._revisions.reachability(unit, workspace_id, person.identity_id, inbound)
             elif isinstance(inbound, PreferenceChanged) and person is not None:
@@ -243,6 +255,38 @@ class Receiver:
                 await rows.keep_unsupported(unit, workspace_id, item.channel.id, inbound.topic, inbound.data)
             elif isinstance(inbound, UnsupportedEvent):
                 await rows.keep_unsupported(unit, workspace_id, item.channel.id, inbound.what, inbound.data)
+
+    async def _revision(
+        self,
+        batch: _Batch,
+        item: Item,
+        inbound: MessageEdited | MessageUnsent | ReactionChanged,
+        person: Resolution | None,
+    ) -> None:
+        unit, workspace_id, key = batch.unit, batch.workspace_id, (item.channel.id, inbound.external_id)
+        if (aside_id := batch.aside.get(key)) is not None:
+            await self._set_aside.revise(unit, workspace_id, item.channel, aside_id, inbound, item.accepted_at)
+            return
+        ref = batch.known.get(key)
+        if ref is None:
+            raise TargetUnknown("the message that this refers to is not here")
+        thread = batch.by_id.get(ref.conversation_id)
+        if isinstance(inbound, MessageUnsent):
+            await self._set_aside.unsend(unit, workspace_id, ref.message_id, inbound.occurred_at)
+        elif thread is not None and not inbound.by_business and await self._is_blocked(batch, thread, person):
+            await self._set_aside.later_word(
+                unit, workspace_id, item.channel, thread.identity_id, ref.message_id, inbound, item.accepted_at
+            )
+            return
+        await self._revisions.apply(unit, workspace_id, ref, inbound)
+        if isinstance(inbound, ReactionChanged) and inbound.opens_window and thread is not None:
+            _opened_by_reaction(batch, item, thread, inbound.occurred_at)
+
+    async def _is_blocked(self, batch: _Batch, thread: Thread, person: Resolution | None) -> bool:
+        """Edits do not always say whose they are; the lock of the conversation holds off a block, too."""
+        if person is not None:
+            return person.blocked
+        return (await contact_rows.reach(batch.unit, batch.workspace_id, thread.identity_id)).blocked
 
     async def _receipts(self, batch: _Batch) -> None:
         unit, workspace_id = batch.unit, batch.workspace_id
@@ -287,6 +331,11 @@ def _sighting(item: Item) -> Sighting | None:
             return Sighting(item.channel.kind, Person(addresses=(*old, *new), phone=phone), creates=False)
         case _:
             return None
+
+
+def _aside(inbound: MessageReceived, person: Resolution) -> bool:
+    """What the business itself wrote to somebody who is blocked, in the provider's own app, is shown all the same."""
+    return person.blocked and inbound.echo is None
 
 
 def _correlations(batch: _Batch) -> list[UUID]:

@@ -140,6 +140,13 @@ async def any_of(unit: UnitOfWork, workspace_id: UUID, ids: Sequence[UUID]) -> b
     return bool(found)
 
 
+async def identity_of(unit: UnitOfWork, workspace_id: UUID, aside_id: UUID) -> UUID:
+    found: UUID = await unit.fetchval(
+        "SELECT identity_id FROM set_aside_messages WHERE workspace_id = $1 AND id = $2", workspace_id, aside_id
+    )
+    return found
+
+
 async def page(
     unit: UnitOfWork, workspace_id: UUID, contact_id: UUID, *, after: UUID | None, limit: int
 ) -> list[SetAsideView]:
