@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "migrate": "inbox.commands.migrate:migrate",
         "workspace": "inbox.commands.workspace:workspace",
         "token": "inbox.commands.token:token",
+        "channel": "inbox.commands.channel:channel",
         "quarantine": "inbox.commands.replay:quarantine",
         "replay": "inbox.commands.replay:replay",
         "settings": "inbox.commands.settings:settings",
