@@ -66,6 +66,7 @@ addresses = Table(
     Column("value", Text, primary_key=True),
     reference("identity_id"),
     created("first_seen_at"),
+    moment("retired_at"),
     ForeignKeyConstraint(
         ["workspace_id", "identity_id"],
         ["identities.workspace_id", "identities.id"],
@@ -75,7 +76,9 @@ addresses = Table(
     Index("ix_addresses_identity", "workspace_id", "identity_id"),
 )
 """The key is the promise that two webhooks at once make one person. The reference is checked at commit, because the
-address is claimed first and its identity written by whoever won the claim (``contacts.resolution``)."""
+address is claimed first and its identity written by whoever won the claim (``contacts.resolution``).
+``retired_at``: by the provider's time the person gave this address up. What was said under it before is still theirs;
+who speaks under it later is somebody else, to whom the row then goes over."""
 
 provider_blocks = Table(
     "provider_blocks",

@@ -43,10 +43,15 @@ rate_buckets = Table(
     moment("filled_at", nullable=False),
     moment("paused_until"),
     Column("pause_reason", Text),
+    Column("strikes", SmallInteger, nullable=False, server_default=text("0")),
+    moment("calmed_at"),
     Index("ix_rate_buckets_filled_at", "filled_at"),
 )
 """``key``: ``channel`` or ``recipient:<conversation id>``, with ``:media`` or ``:message`` behind it for a lane of its
-own. No row means a full bucket. ``channel`` is also what serialises the claims of one channel."""
+own. No row means a full bucket. ``channel`` is also what serialises the claims of one channel.
+
+``strikes``: how many throttles of the provider came one after the other (``delivery.pausing``); ``calmed_at``: since
+the last of them it has taken something again."""
 
 message_changes = Table(
     "message_changes",

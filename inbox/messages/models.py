@@ -72,6 +72,13 @@ messages = Table(
         postgresql_where=text("client_token IS NOT NULL"),
     ),
     Index("ix_messages_origin", "workspace_id", "origin_id", postgresql_where=text("origin_id IS NOT NULL")),
+    Index(
+        "ix_messages_quoting",
+        "workspace_id",
+        "channel_id",
+        "reply_to_external_id",
+        postgresql_where=text("reply_to_external_id IS NOT NULL AND reply_to_id IS NULL"),
+    ),
 )
 """``external_id`` is set on what the provider told us (inbound, and replies typed in its own app); the ids of our own
 sends stand on their deliveries. ``occurred_at`` is the provider's time, ``created_at`` ours. ``origin`` names what had
