@@ -32,6 +32,7 @@ def account_of(wish: AccountWish, now: float) -> Account:
         templates=options.templates if options.templates is not None else default_templates(),
         meta=MetaState(
             token=_token(wish, options, now),
+            media_per_second=options.media_per_second,
             profile_access=options.profile_access,
             pair_rate=options.pair_rate,
             link_seconds=options.media_link_seconds,

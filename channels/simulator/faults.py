@@ -32,6 +32,8 @@ class Fault:
     """Of a delay, or how long an accepted call is left hanging."""
     size: int = 2
     """Updates per batch, events shuffled together, or how often a duplicate is posted in all."""
+    merge: bool = False
+    """Of a batch: its updates share one entry and one value."""
     code: int | None = None
     subcode: int | None = None
     status: int | None = None

@@ -5,6 +5,7 @@ Events of the provider change it; the Graph API shows it and obeys it. Times are
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -63,6 +64,9 @@ class MetaState:
     pair_rate: bool = False
     """Refuse what goes too fast to one person."""
     link_seconds: int = LINK_SECONDS
+    media_per_second: float | None = None
+    media_sent: deque[float] = field(default_factory=deque)
+    """When sound and film went out, within the last second."""
     legacy_stickers: bool = False
     """Messenger before 2026-08-30: a sticker comes as an image with ``sticker_id``."""
     string_numbers: bool = False

@@ -57,6 +57,8 @@ class Outbox:
         self._working: set[asyncio.Task[None]] = set()
         self._timers: dict[asyncio.TimerHandle, tuple[Callable[[], None], bool]] = {}
         self._batches: dict[str, list[Event]] = {}
+        self._merging: dict[str, bool] = {}
+        """Accounts whose batch shares entries and values."""
         self._shuffles: dict[LaneKey, list[Event]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._queued = 0
@@ -150,6 +152,7 @@ class Outbox:
         if batched is not None and event.account.kind != "telegram":
             collected = self._batches.setdefault(account_id, [])
             collected.append(event)
+            self._merging[account_id] = batched.merge
             if len(collected) >= batched.size:
                 self._release_batch(account_id)
             elif len(collected) == 1:
@@ -168,7 +171,9 @@ class Outbox:
     def _release_batch(self, account_id: str) -> None:
         collected = self._batches.pop(account_id, [])
         if collected:
-            self._push(Post(next(self._ids), tuple(collected), (account_id, "batch"), self._world.now()))
+            merged = self._merging.pop(account_id, False)
+            post = Post(next(self._ids), tuple(collected), (account_id, "batch"), self._world.now(), merged=merged)
+            self._push(post)
 
     def redeliver(self, count: int, account_id: str | None = None) -> int:
         """Post the last delivered bodies once more, byte for byte, as after a provider's outage."""

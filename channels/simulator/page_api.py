@@ -11,6 +11,7 @@ from channels.simulator.page_checks import (
     LOST_ANSWER,
     MEDIA_ATTACHMENTS,
     SENDER_ACTIONS,
+    check_media_rate,
     check_message,
     check_reachable,
     check_standing,
@@ -52,6 +53,7 @@ class PageApi:
             raise bad("The parameter message is required")
         file = call.files.get("filedata")
         check_message(account, message, with_file=file is not None)
+        check_media_rate(self._world, account, message)
         check_utility(self._world, account, fields, message)
         check_reachable(account, recipient.customer)
         check_window(self._world, account, recipient, fields)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from channels.simulator.graph_errors import GraphError, bad
+from channels.simulator.faults import Fault
+from channels.simulator.graph_errors import GraphError, bad, throttled
 from channels.simulator.page_recipients import Recipient
 from channels.simulator.page_templates import check_template, too_long
 from channels.simulator.template_sends import check_template as check_filled
@@ -29,6 +30,18 @@ def check_standing(account: Account) -> None:
         raise GraphError(368, "(#368) The action attempted has been deemed abusive or is otherwise disallowed")
     if not account.meta.messaging_access:
         raise GraphError(200, "(#200) Messaging access is turned off by the owner", subcode=2534041, status=403)
+
+
+def check_media_rate(world: World, account: Account, message: JsonObject) -> None:
+    """Sound and film have a limit of their own (facts, 2.4, 3.4)."""
+    rate, sent = account.meta.media_per_second, account.meta.media_sent
+    if rate is None or as_object(message.get("attachment")).get("type") not in ("audio", "video"):
+        return
+    while sent and world.now() - sent[0] >= 1.0:
+        sent.popleft()
+    if len(sent) >= rate:
+        raise throttled(account, Fault("api", "throttle", retry_after=1))
+    sent.append(world.now())
 
 
 def check_reachable(account: Account, customer: Customer) -> None:

@@ -46,6 +46,8 @@ class Post:
     tried: float = 0.0
     """When the last attempt began."""
     retry_after: float | None = None
+    merged: bool = False
+    """Its events share entries and values as far as they can (Meta)."""
 
     @property
     def account(self) -> Account:
@@ -91,7 +93,41 @@ def body_of(post: Post, now: float) -> bytes:
         else:
             entry[event.part] = [event.item]
         entries.append(entry)
+    if post.merged:
+        entries = _merged(entries)
     return wire.meta_json({"object": META_OBJECTS[post.account.kind], "entry": entries})
+
+
+def _merged(entries: list[JsonValue]) -> list[JsonValue]:
+    """One entry for each account, in it one list for each part, and one value of messages, statuses and contacts."""
+    found: dict[str, JsonObject] = {}
+    apart: list[JsonValue] = []
+    for entry in map(wire.as_object, entries):
+        if "field" in entry:
+            apart.append(entry)
+            continue
+        known = found.setdefault(str(entry["id"]), {})
+        for key, value in entry.items():
+            known[key] = [*wire.as_list(known.get(key)), *value] if isinstance(value, list) else value
+    for entry in found.values():
+        if "changes" in entry:
+            entry["changes"] = _merged_changes([wire.as_object(change) for change in wire.as_list(entry["changes"])])
+    return [*found.values(), *apart]
+
+
+def _merged_changes(changes: list[JsonObject]) -> list[JsonValue]:
+    found: dict[bytes, JsonObject] = {}
+    for change in changes:
+        value = wire.as_object(change.get("value"))
+        key = wire.plain_json([change.get("field"), value.get("metadata") or len(found)])
+        known = found.setdefault(key, {**change, "value": {}})
+        whole = wire.as_object(known["value"])
+        for name, part in value.items():
+            fresh = (
+                [each for each in part if each not in wire.as_list(whole.get(name))] if isinstance(part, list) else []
+            )
+            whole[name] = [*wire.as_list(whole.get(name)), *fresh] if isinstance(part, list) else part
+    return [*found.values()]
 
 
 def headers_of(account: Account, body: bytes, forged: bool) -> dict[str, str]:

@@ -53,6 +53,8 @@ class Options(Wish):
     token_hours_old: float = Field(default=48, ge=0)
     token_hours_left: float | None = None
     """``None``: never expires, for Instagram Login 60 days."""
+    media_per_second: float | None = Field(default=None, gt=0)
+    """Messenger, Instagram: of audio and video."""
     pair_rate: bool = False
     """WhatsApp: one message per six seconds to one person, beyond a burst of 45."""
     media_link_seconds: int = Field(default=300, ge=0)
@@ -210,6 +212,8 @@ class FaultWish(Wish):
     probability: float = Field(default=1.0, ge=0, le=1)
     seconds: float | None = Field(default=None, ge=0)
     size: int = Field(default=2, ge=1, le=1000)
+    merge: bool = False
+    """Of a ``batch`` by Meta: one entry and one value instead of one of each for every update."""
     code: int | None = None
     subcode: int | None = None
     status: int | None = Field(default=None, ge=400, le=599)

@@ -311,3 +311,26 @@ async def test_a_download_can_fail(stage: Stage) -> None:
         async with stage.http.get(url, headers={"Authorization": "Bearer wa-token"}) as answer:
             statuses.append(answer.status)
     assert statuses == [503, 503, 200, 200]
+
+
+async def test_a_batch_can_share_one_value(stage: Stage) -> None:
+    await wrote(stage, "111", "15551230001")
+    await stage.control.receipts(auto=False)
+    sent = [(await stage.whatsapp(to="15551230001", text={"body": str(n)}))[1]["messages"][0]["id"] for n in range(2)]
+    await stage.control.fault("webhooks", "batch", account_id="111", size=4, merge=True)
+    await stage.control.read("111", {"id": "15551230001"})
+    for text in ("one", "two"):
+        await stage.control.say("111", {"id": "15551230001"}, text)
+    (body,) = await stage.receiver.until(1)
+    (entry,) = body["entry"]
+    (change,) = entry["changes"]
+    value = change["value"]
+    assert [each["id"] for each in value["statuses"]] == sent
+    assert [each["text"]["body"] for each in value["messages"]] == ["one", "two"]
+    assert len(value["contacts"]) == 1
+    await stage.control.fault("webhooks", "batch", account_id="333", size=2, merge=True)
+    for text in ("one", "two"):
+        await stage.control.say("333", {"id": "9001"}, text)
+    await stage.receiver.until(2)
+    (entry,) = stage.receiver.bodies[1]["entry"]
+    assert [item["message"]["text"] for item in entry["messaging"]] == ["one", "two"]

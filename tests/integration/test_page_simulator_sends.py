@@ -313,3 +313,15 @@ async def test_an_error_can_hide_a_send(stage: Stage) -> None:
     status, answer = await stage.page("222", recipient={"id": ANN}, message={"text": "x"})
     assert (status, code_of(answer)) == (500, (1, 1357046))
     assert [each["text"] for each in await stage.control.inbox("222", ANN)] == ["x"]
+
+
+async def test_films_have_a_rate_of_their_own(stage: Stage) -> None:
+    await stage.control.register("messenger", "225", "t5", options={"media_per_second": 2})
+    await stage.control.say("225", {"id": ANN}, "hi")
+    film = {"attachment": {"type": "video", "payload": {"url": "https://x.example/1.mp4"}}}
+    answers = [
+        await stage.graph("POST", "225/messages", "t5", {"recipient": {"id": ANN}, "message": message})
+        for message in (film, film, film, {"text": "x"})
+    ]
+    assert [status for status, _ in answers] == [200, 200, 400, 200]
+    assert code_of(answers[2][1]) == (613, None)
