@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from contacts.schemas import ContactView, ProviderBlockView, ReachView
+from contacts.schemas import ContactView, HappenedView, ProviderBlockView, ReachView
 from inbox.kernel.eventlog import Event
 
 
@@ -56,6 +56,13 @@ class ContactReachability:
     reach: ReachView
 
 
+@dataclass(frozen=True, slots=True)
+class ContactHappened:
+    """They did something outside of the inbox, as whoever knows of it told us."""
+
+    happened: HappenedView
+
+
 EVENTS: dict[str, type] = {
     "contact.created": ContactCreated,
     "contact.updated": ContactUpdated,
@@ -64,6 +71,7 @@ EVENTS: dict[str, type] = {
     "contact.unblocked": ContactUnblocked,
     "contact.block_at_provider": ContactBlockAtProvider,
     "contact.reachability": ContactReachability,
+    "contact.event": ContactHappened,
 }
 
 
@@ -93,3 +101,7 @@ def block_at_provider(workspace_id: UUID, block: ProviderBlockView) -> Event:
 
 def reachability(workspace_id: UUID, reach: ReachView) -> Event:
     return Event.of(workspace_id, "contact.reachability", ContactReachability(reach))
+
+
+def happened(workspace_id: UUID, what: HappenedView) -> Event:
+    return Event.of(workspace_id, "contact.event", ContactHappened(what))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
+from sqlalchemy import ARRAY, Boolean, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
 
 from inbox.kernel.schema import created, identifier, json_object, metadata, moment, reference, workspace_id
 
@@ -20,6 +20,7 @@ contacts = Table(
     Column("time_zone", Text),
     Column("avatar_url", Text),
     json_object("custom"),
+    Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
     Column("version", Integer, nullable=False, server_default=text("1")),
     moment("blocked_at"),
     reference("blocked_by", nullable=True),

@@ -188,6 +188,7 @@ async def absorb_contact(unit: UnitOfWork, workspace_id: UUID, survivor: UUID, o
             phone = coalesce(c.phone, o.phone), language = coalesce(c.language, o.language),
             time_zone = coalesce(c.time_zone, o.time_zone),
             avatar_url = coalesce(c.avatar_url, o.avatar_url), custom = o.custom || c.custom,
+            tags = c.tags || ARRAY(SELECT tag FROM unnest(o.tags) AS tag WHERE tag <> ALL (c.tags)),
             (blocked_at, blocked_by, blocked_reason, blocked_until) = (
                 SELECT s.blocked_at, s.blocked_by, s.blocked_reason, s.blocked_until
                 FROM contacts s WHERE s.workspace_id = $1 AND s.id IN ($2, $3)
@@ -431,12 +432,12 @@ REACH_WIDTH = len(fields(ReachView))
 LIKE_ESCAPES = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 COLUMNS = """c.id, c.name, c.first_name, c.last_name, c.email, c.phone, c.language, c.time_zone, c.avatar_url, c.custom,
-    c.version, c.blocked_at, c.blocked_by, c.blocked_reason, c.blocked_until, c.merged_into,
+    c.tags, c.version, c.blocked_at, c.blocked_by, c.blocked_reason, c.blocked_until, c.merged_into,
     c.created_at, c.updated_at"""
 
 
 def view(row: asyncpg.Record | tuple[Any, ...]) -> ContactView:
     """Of values in the order of ``COLUMNS``."""
     values = tuple(row)
-    block = None if values[11] is None else BlockView(*values[11:15])
-    return ContactView(*[*values[:11], block, *values[15:]])
+    block = None if values[12] is None else BlockView(*values[12:16])
+    return ContactView(*[*values[:12], block, *values[16:]])

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contacts.schemas import ContactDetail, ContactIn, ContactView
+from contacts.schemas import ContactDetail, ContactIn, ContactView, HappenedIn, HappenedView, TagsIn
 from contacts.service import Contacts, ContactUnknown
 from inbox.kernel.errors import Forbidden
 from inbox.kernel.pages import Page, decode_cursor, encode_cursor
@@ -70,6 +70,18 @@ class ContactRoutes:
         caller.require("contacts.write")
         version = wanted_version(if_match)
         return _tagged(await self._contacts.change(caller.workspace_id, contact_id, body, version=version))
+
+    @patch("/v1/contacts/{contact_id}/tags", errors=(Forbidden, ContactUnknown), headers=ETAG)
+    async def tag(self, caller: Caller, contact_id: UUID, body: TagsIn) -> Answer[ContactView]:
+        """Put tags on a contact, or take them away. A tag that nobody has used before is simply put."""
+        caller.require("contacts.write")
+        return _tagged(await self._contacts.tag(caller.workspace_id, contact_id, add=body.add, remove=body.remove))
+
+    @post("/v1/contacts/{contact_id}/events", status=202, errors=(Forbidden, ContactUnknown))
+    async def note_happened(self, caller: Caller, contact_id: UUID, body: HappenedIn) -> HappenedView:
+        """Tell of something that the contact did elsewhere, such as an order: it may stop a sequence."""
+        caller.require("contacts.write")
+        return await self._contacts.note_happened(caller.workspace_id, contact_id, body)
 
 
 def _tagged(contact: ContactView) -> Answer[ContactView]:

@@ -8,12 +8,22 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from contacts.phones import normalise
 from inbox.kernel.hours_input import TimeZone
 
+MOST_TAGS: Final = 100
+MOST_EVENT_FIELDS: Final = 50
 MOST_CUSTOM: Final = 200
 LONGEST_CUSTOM: Final = 4_000
 MOST_CUSTOM_BYTES: Final = 64_000
@@ -35,7 +45,7 @@ class BlockView:
 
 @dataclass(frozen=True, slots=True)
 class ContactView:
-    """``blocked`` is null unless they are."""
+    """``blocked`` is null unless they are. ``tags``: in the order in which they were put."""
 
     id: UUID
     name: str | None
@@ -47,6 +57,7 @@ class ContactView:
     time_zone: str | None
     avatar_url: str | None
     custom: dict[str, Any]
+    tags: list[str]
     version: int
     blocked: BlockView | None
     merged_into: UUID | None
@@ -155,3 +166,52 @@ class ContactIn(BaseModel):
         if value is not None and len(orjson.dumps(value)) > MOST_CUSTOM_BYTES:
             raise PydanticCustomError("too_large", "it has at most {most} bytes as JSON", {"most": MOST_CUSTOM_BYTES})
         return value
+
+
+Tag: TypeAlias = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), Field(examples=["customer"])
+]
+
+
+class TagsIn(BaseModel):
+    """Tags to put and to take away; what is there already, or not there, is no error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    add: list[Tag] = Field(default_factory=list, max_length=MOST_TAGS)
+    remove: list[Tag] = Field(default_factory=list, max_length=MOST_TAGS)
+
+    @model_validator(mode="after")
+    def decided(self) -> TagsIn:
+        if set(self.add) & set(self.remove):
+            raise PydanticCustomError("tags", "a tag cannot be put and taken away at once")
+        return self
+
+
+EventName: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$"), Field(examples=["order.placed"])
+]
+
+
+class HappenedIn(BaseModel):
+    """Something that a contact did outside of the inbox."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: EventName
+    data: dict[CustomKey, CustomValue] = Field(default_factory=dict, max_length=MOST_EVENT_FIELDS)
+
+    @field_validator("data")
+    @classmethod
+    def bounded(cls, value: dict[CustomKey, CustomValue]) -> dict[CustomKey, CustomValue]:
+        if len(orjson.dumps(value)) > MOST_CUSTOM_BYTES:
+            raise PydanticCustomError("too_large", "it has at most {most} bytes as JSON", {"most": MOST_CUSTOM_BYTES})
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class HappenedView:
+    contact_id: UUID
+    name: str
+    data: dict[str, Any]
+    at: datetime

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 from contacts import events
 from contacts import repository as rows
-from contacts.schemas import ContactDetail, ContactIn, ContactView
+from contacts.schemas import MOST_TAGS, ContactDetail, ContactIn, ContactView, HappenedIn, HappenedView
 from inbox.kernel.database import Database
-from inbox.kernel.errors import NotFound
+from inbox.kernel.errors import Invalid, NotFound
 from inbox.kernel.ids import new_id
 from inbox.kernel.versions import VersionChanged
 
@@ -59,3 +61,32 @@ class Contacts:
                 contact = await rows.update(unit, workspace_id, contact.id, given)
                 unit.record(events.updated(workspace_id, contact))
         return contact
+
+    async def tag(
+        self, workspace_id: UUID, contact_id: UUID, *, add: Sequence[str], remove: Sequence[str]
+    ) -> ContactView:
+        """Put some tags and take others away; repeating it changes nothing. Raises ``ContactUnknown``, ``Invalid``."""
+        async with self._database.transaction() as unit:
+            contact = await rows.find(unit, workspace_id, contact_id, lock=True)
+            if contact is None:
+                raise ContactUnknown("there is no such contact")
+            tags = list(dict.fromkeys([*(tag for tag in contact.tags if tag not in remove), *add]))
+            if len(tags) > MOST_TAGS:
+                raise Invalid.at("/body/add", f"a contact has at most {MOST_TAGS} tags", "too_long")
+            if tags != contact.tags:
+                contact = await rows.update(unit, workspace_id, contact.id, {"tags": tags})
+                unit.record(events.updated(workspace_id, contact))
+        return contact
+
+    async def note_happened(self, workspace_id: UUID, contact_id: UUID, what: HappenedIn) -> HappenedView:
+        """Write into the log what a contact did elsewhere; whoever waits for it hears it there.
+
+        Raises ``ContactUnknown``.
+        """
+        async with self._database.transaction() as unit:
+            contact = await rows.find(unit, workspace_id, contact_id)
+            if contact is None:
+                raise ContactUnknown("there is no such contact")
+            happened = HappenedView(contact.id, what.name, dict(what.data), datetime.now(UTC))
+            unit.record(events.happened(workspace_id, happened))
+        return happened

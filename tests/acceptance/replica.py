@@ -63,6 +63,8 @@ class Replica:
                     self.unread[thread] = sum(one["number"] > data["number"] for one in inbound)
             case "contact.created" | "contact.updated":
                 self.contacts[data["contact"]["id"]] = data["contact"]
+            case "contact.event":
+                pass  # it changes nothing that is shown
             case "contact.reachability":
                 self.reach[data["reach"]["identity_id"]] = _reach(data["reach"])
             case "contact.merged":
