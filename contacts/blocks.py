@@ -52,12 +52,23 @@ async def unblock(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> Con
 async def lock_expired(unit: UnitOfWork, workspace_id: UUID, contact_ids: Sequence[UUID]) -> list[UUID]:
     """Those of these contacts whose block has come to its end, locked in the order of their ids."""
     found = await unit.fetch(
-        """SELECT id FROM contacts WHERE workspace_id = $1 AND id = ANY($2) AND blocked_until <= clock_timestamp()
-           ORDER BY id FOR UPDATE""",
+        """SELECT id FROM contacts WHERE workspace_id = $1 AND id = ANY($2) AND merged_into IS NULL
+             AND blocked_until <= clock_timestamp() ORDER BY id FOR UPDATE""",
         workspace_id,
         contact_ids,
     )
     return [row[0] for row in found]
+
+
+async def lock_blocked(unit: UnitOfWork, workspace_id: UUID, contact_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these contacts that are blocked. None of them is blocked or unblocked until the transaction ends."""
+    found = await unit.fetch(
+        """SELECT id, blocked_at IS NOT NULL FROM contacts WHERE workspace_id = $1 AND id = ANY($2)
+           ORDER BY id FOR NO KEY UPDATE""",
+        workspace_id,
+        contact_ids,
+    )
+    return {row[0] for row in found if row[1]}
 
 
 # --- at the provider --------------------------------------------------------------------------------------------------

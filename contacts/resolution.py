@@ -151,18 +151,21 @@ class Resolver:
         survivor, losers = group.known[ids[0]], ids[1:]
         other_contacts = sorted({group.known[loser].contact_id for loser in losers} - {survivor.contact_id})
         await rows.move_addresses(unit, workspace_id, losers, survivor.identity_id)
+        contacts = [survivor.contact_id, *other_contacts]
+        blocked = await blocks.lock_blocked(unit, workspace_id, contacts)
         for other in other_contacts:
             view = await rows.absorb_contact(unit, workspace_id, survivor.contact_id, other)
             unit.record(events.merged(workspace_id, view, other))
-            if view.blocked is not None and not all(identity.blocked for identity in group.known.values()):
+            if view.blocked is not None and not {survivor.contact_id, other} <= blocked:
+                # The one who was not blocked is, from here on.
                 unit.record(events.blocked(workspace_id, view))
+                blocked |= {survivor.contact_id, other}
         await self._on_join(unit, workspace_id, survivor.identity_id, losers)
         await blocks.inherit_provider_blocks(unit, workspace_id, losers, survivor.identity_id)
         reach = await rows.inherit_stop(unit, workspace_id, losers, survivor.identity_id)
         if reach is not None:
             unit.record(events.reachability(workspace_id, reach))
         await rows.delete_identities(unit, workspace_id, losers)
-        blocked = any(identity.blocked for identity in group.known.values())
         return KnownAddress(
             survivor.identity_id,
             survivor.contact_id,
@@ -170,7 +173,7 @@ class Resolver:
             survivor.username,
             survivor.language,
             survivor.contact_name,
-            blocked=blocked,
+            blocked=bool(blocked),
             unreachable=survivor.unreachable,
         )
 

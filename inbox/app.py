@@ -21,6 +21,7 @@ from inbox.agents.origin import BaseUrl, ClientAddress, base_url, client_address
 from inbox.agents.principal import Principal
 from inbox.agents.routes import AgentRoutes, SessionRoutes, TokenRoutes, WorkspaceRoutes
 from inbox.audit.routes import AuditRoutes
+from inbox.blocking.routes import BlockingRoutes
 from inbox.connections import events as connection_events
 from inbox.connections.routes import ChannelRoutes, ProviderAppRoutes
 from inbox.conversations import events as conversation_events
@@ -34,6 +35,7 @@ from inbox.kernel.web import RequestBoundary, build_routes, exception_handlers
 from inbox.media.routes import MediaRoutes
 from inbox.media.serving import PATH as MEDIA_PATH
 from inbox.messages import events as message_events
+from inbox.messages import set_aside_schemas as set_aside_events
 from inbox.messages.notices import NoticeRoutes
 from inbox.messages.routes import MessageRoutes
 from inbox.realtime.routes import StreamRoutes, stream_routes
@@ -57,6 +59,7 @@ EVENTS: Final[Mapping[str, type]] = {
     **contact_events.EVENTS,
     **conversation_events.EVENTS,
     **message_events.EVENTS,
+    **set_aside_events.EVENTS,
     **subscription_events.EVENTS,
     **template_events.EVENTS,
 }
@@ -130,6 +133,7 @@ def route_groups(runtime: Runtime) -> list[object]:
         ChannelRoutes(runtime.channels, runtime.connecting),
         TemplateRoutes(runtime.templates.service),
         ContactRoutes(runtime.contacts),
+        BlockingRoutes(runtime.database, runtime.blocking.service, runtime.blocking.paused),
         ConversationRoutes(runtime.conversations, runtime.signals.read),
         MessageRoutes(runtime.messages, runtime.sending),
         NoticeRoutes(runtime.database),

@@ -27,6 +27,7 @@ from inbox.agents.throttle import LogInThrottle
 from inbox.agents.tokens import Tickets, Tokens
 from inbox.agents.workspaces import Workspaces
 from inbox.audit.service import Audit
+from inbox.blocking.build import Blocking
 from inbox.connections.apps import ProviderApps
 from inbox.connections.connecting import Connecting
 from inbox.connections.directory import Directory
@@ -195,6 +196,7 @@ class Runtime:
 
         # The way out, the live stream, and time
         self.delivery = build_delivery(self, files=files)
+        self.blocking = Blocking(self)
         self.relay = PostgresRelay(dsn, self.node)
         self.hub = build_hub(
             self.database,
@@ -207,6 +209,7 @@ class Runtime:
         )
         self.outgoing = build_subscriptions(self, events_topic=EVENTS_TOPIC, owners_topic=TOKENS_TOPIC)
         self.clock = build_clock(self)
+        self.blocking.register_timers(self.clock.firing)
         self.clock.add_upkeep("templates", IntervalTrigger(minutes=30, jitter=300), self.templates.refresh)
         self.clock.add_upkeep("channels", IntervalTrigger(minutes=10, jitter=60), self.channel_upkeep.watch)
         self.clock.add_upkeep("tokens", IntervalTrigger(hours=6, jitter=600), self.channel_upkeep.ask_for_renewals)

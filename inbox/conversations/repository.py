@@ -159,6 +159,19 @@ async def of_identities(unit: UnitOfWork, workspace_id: UUID, identity_ids: Sequ
     return [thread(row) for row in found]
 
 
+async def of_contacts(unit: UnitOfWork, workspace_id: UUID, contact_ids: Sequence[UUID]) -> list[Thread]:
+    """Locked, in the order of their ids."""
+    found = await unit.fetch(
+        f"""
+        SELECT {COLUMNS} FROM conversations v WHERE v.workspace_id = $1 AND v.contact_id = ANY($2)
+        ORDER BY v.id FOR UPDATE
+        """,
+        workspace_id,
+        contact_ids,
+    )
+    return [thread(row) for row in found]
+
+
 async def rehome(unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID, identity_id: UUID) -> None:
     """The thread now belongs to ``identity_id``; see ``follow_contact`` for the contact."""
     await unit.execute(

@@ -74,6 +74,8 @@ Verdict: TypeAlias = Go | Refused | Later
 Condition: TypeAlias = Callable[[Facts], Refused | Later | None]
 
 GO: Final = Go()
+CONTACT_BLOCKED: Final = Refused("contact_blocked", "Not sent: the contact is blocked.", "cancelled")
+"""Also what a block says of everything that was queued."""
 
 
 def decide(facts: Facts) -> Verdict:
@@ -86,9 +88,7 @@ def decide(facts: Facts) -> Verdict:
 
 
 def blocked(facts: Facts) -> Refused | None:
-    if facts.blocked:
-        return Refused("contact_blocked", "Not sent: the contact is blocked.", "cancelled")
-    return None
+    return CONTACT_BLOCKED if facts.blocked else None
 
 
 def superseded(facts: Facts) -> Refused | None:

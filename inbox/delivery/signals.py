@@ -48,7 +48,10 @@ class Signals:
 
     async def typing(self, caller: Principal, conversation_id: UUID) -> None:
         """Show the customer that we type; again only when the last sign has faded."""
-        channel, peer, last = await self._route(caller, conversation_id)
+        route = await self._route(caller, conversation_id)
+        if route is None:
+            return
+        channel, peer, last = route
         seconds = channel.adapter.capabilities.typing_seconds
         now = time.monotonic()
         if seconds is None or now - self._typed_at.get(conversation_id, -seconds) < seconds * 0.8:
@@ -62,15 +65,23 @@ class Signals:
         """Tell the provider that a tap arrived, so that the customer's button stops spinning."""
         self._supervisor.background(self._acknowledge(channel, token), "acknowledge a tap")
 
-    async def _route(self, caller: Principal, conversation_id: UUID) -> tuple[Channel, tuple[Address, ...], str | None]:
+    async def _route(
+        self, caller: Principal, conversation_id: UUID
+    ) -> tuple[Channel, tuple[Address, ...], str | None] | None:
+        """``None``: the contact is blocked, and is told nothing at all."""
         async with self._database.transaction(readonly=True) as unit:
             thread = await self._conversations.access(unit, caller, conversation_id)
+            if (await contact_rows.reach(unit, caller.workspace_id, thread.identity_id)).blocked:
+                return None
             peer = await contact_rows.addresses_of(unit, caller.workspace_id, thread.identity_id)
             last = await message_rows.last_inbound_id(unit, caller.workspace_id, conversation_id)
         return await self._directory.get(caller.workspace_id, thread.channel_id), peer, last
 
     async def _read(self, caller: Principal, conversation_id: UUID) -> None:
-        channel, peer, last = await self._route(caller, conversation_id)
+        route = await self._route(caller, conversation_id)
+        if route is None:
+            return
+        channel, peer, last = route
         if not channel.adapter.capabilities.mark_read or last is None:
             return
         try:
