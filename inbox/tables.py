@@ -18,6 +18,7 @@ import inbox.media.models
 import inbox.messages.models
 import inbox.subscriptions.models
 import inbox.templates.models
+import scheduler.workflows.models
 from inbox.kernel.schema import metadata
 
 MODULES = (
@@ -37,6 +38,7 @@ MODULES = (
     inbox.messages.models,
     inbox.subscriptions.models,
     inbox.templates.models,
+    scheduler.workflows.models,
 )
 
 __all__ = ["MODULES", "metadata"]

@@ -78,7 +78,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     },
     "supervisor": _SUPERVISE,
     "agent": _WORK,
-    "bot": _READ_AND_TALK - {"contacts.write"},
+    "bot": frozenset({"conversations.read", "messages.send", "conversations.handoff", "stream"}),
 }
 
 
@@ -101,6 +101,13 @@ class Principal:
         if not self.may(permission):
             raise Forbidden(f"this needs the permission {permission}", permission=permission)
 
-    def sees(self, audience: int) -> bool:
-        """Whether an event or row of this audience (``eventlog.EVERYONE``, ``SUPERVISORS``) is theirs to see."""
+    @property
+    def confined(self) -> bool:
+        """A program: it sees, and may do, only what concerns conversations that it holds."""
+        return self.role == "bot"
+
+    def sees(self, audience: int, holder_id: UUID | None = None) -> bool:
+        """Whether an event of this audience (``eventlog.EVERYONE``, ``SUPERVISORS``) and holder is theirs to see."""
+        if self.confined:
+            return audience == EVERYONE and holder_id == self.agent_id
         return audience == EVERYONE or self.role in ("admin", "supervisor")

@@ -45,17 +45,27 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, conversation: ConversationView) -> Event:
-    return Event.of(workspace_id, "conversation.created", ConversationCreated(conversation), conversation.id)
+    return _event(workspace_id, "conversation.created", ConversationCreated(conversation), conversation)
 
 
 def updated(workspace_id: UUID, conversation: ConversationView) -> Event:
-    return Event.of(workspace_id, "conversation.updated", ConversationUpdated(conversation), conversation.id)
+    return _event(workspace_id, "conversation.updated", ConversationUpdated(conversation), conversation)
 
 
 def merged(workspace_id: UUID, conversation: ConversationView, other: UUID) -> Event:
-    return Event.of(workspace_id, "conversation.merged", ConversationMerged(conversation, other), conversation.id)
+    return _event(workspace_id, "conversation.merged", ConversationMerged(conversation, other), conversation)
 
 
 def read(workspace_id: UUID, conversation_id: UUID, agent_id: UUID, number: int) -> Event:
     data = ConversationRead(conversation_id, agent_id, number)
     return Event.of(workspace_id, "conversation.read", data, conversation_id)
+
+
+def holder_of(conversation: ConversationView) -> UUID | None:
+    """The bot whose turn it is."""
+    responder = conversation.responder
+    return None if responder is None or responder.paused else responder.bot_id
+
+
+def _event(workspace_id: UUID, kind: str, data: object, conversation: ConversationView) -> Event:
+    return Event.of(workspace_id, kind, data, conversation.id, holder_id=holder_of(conversation))

@@ -43,6 +43,9 @@ conversations = Table(
     moment("read_up_to"),
     Column("epoch", BigInteger, nullable=False, server_default=text("1")),
     Column("automated", Boolean, nullable=False, server_default=text("false")),
+    reference("bot_id", nullable=True),
+    reference("run_id", nullable=True),
+    Column("run_paused", Boolean, nullable=False, server_default=text("false")),
     Column("version", Integer, nullable=False, server_default=text("1")),
     created(),
     moment("updated_at"),
@@ -50,8 +53,10 @@ conversations = Table(
     ForeignKeyConstraint(["workspace_id", "identity_id"], ["identities.workspace_id", "identities.id"]),
     ForeignKeyConstraint(["workspace_id", "contact_id"], ["contacts.workspace_id", "contacts.id"]),
     ForeignKeyConstraint(["workspace_id", "assignee_id"], ["agents.workspace_id", "agents.id"]),
+    ForeignKeyConstraint(["workspace_id", "bot_id"], ["agents.workspace_id", "agents.id"]),
     CheckConstraint("status IN ('open', 'pending', 'snoozed', 'closed')", name="status"),
     CheckConstraint("last_message_direction IN ('in', 'out')", name="direction"),
+    CheckConstraint("(bot_id IS NULL) = (run_id IS NULL)", name="responder"),
     UniqueConstraint("workspace_id", "channel_id", "identity_id"),
     Index("ix_conversations_contact", "workspace_id", "contact_id"),
     Index("ix_conversations_active", "workspace_id", text("active_at DESC"), text("id DESC")),
@@ -63,6 +68,14 @@ conversations = Table(
         text("id DESC"),
         postgresql_where=text("assignee_id IS NOT NULL"),
     ),
+    Index(
+        "ix_conversations_bot",
+        "workspace_id",
+        "bot_id",
+        text("active_at DESC"),
+        text("id DESC"),
+        postgresql_where=text("bot_id IS NOT NULL"),
+    ),
     Index("ix_conversations_identity", "workspace_id", "identity_id"),
 )
 """``active_at`` orders the inbox: the acceptance of the last message, or the creation. ``last_number`` numbers the
@@ -71,7 +84,8 @@ messages densely in the order of their acceptance; the row lock serialises write
 ``window_opened_at`` is the provider's time of the last event that (re)starts the messaging window, ``window_closed_at``
 our record that the provider refused although our clock said open. ``delivered_up_to`` and ``read_up_to`` keep watermark
 receipts for sends whose own record is not there yet. ``epoch`` is the lease epoch of the responder (P9). ``automated``:
-something scheduled or running is tied to this conversation, so that whatever happens here may concern it.
+something scheduled or running is tied to this conversation, so that whatever happens here may concern it. ``bot_id``
+and ``run_id``: the bot that holds it, or held it until somebody paused the run.
 """
 
 reading_positions = Table(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from inbox.conversations.schemas import ConversationView
+from inbox.conversations.schemas import ConversationView, ResponderView
 from inbox.conversations.window import window_expiry
 from inbox.kernel.database import UnitOfWork
 
@@ -38,6 +38,9 @@ class Thread:
     read_up_to: datetime | None
     epoch: int
     automated: bool
+    bot_id: UUID | None
+    run_id: UUID | None
+    run_paused: bool
     version: int
     created_at: datetime
     updated_at: datetime | None
@@ -45,11 +48,16 @@ class Thread:
     """Created by this transaction, its event not recorded yet."""
     changed: bool = False
 
+    @property
+    def holder_id(self) -> UUID | None:
+        """The bot whose turn it is."""
+        return None if self.run_paused else self.bot_id
+
 
 COLUMNS = """v.id, v.channel_id, v.identity_id, v.contact_id, v.status, v.assignee_id, v.priority, v.last_number,
     v.last_inbound_number, v.inbound_count, v.last_message_at, v.active_at, v.last_message_preview,
     v.last_message_direction, v.window_opened_at, v.window_closed_at, v.delivered_up_to, v.read_up_to, v.epoch,
-    v.automated, v.version, v.created_at, v.updated_at"""
+    v.automated, v.bot_id, v.run_id, v.run_paused, v.version, v.created_at, v.updated_at"""
 
 
 def thread(row: asyncpg.Record) -> Thread:
@@ -105,14 +113,15 @@ async def write_back(unit: UnitOfWork, workspace_id: UUID, threads: Sequence[Thr
             last_message_at = n.last_message_at, active_at = n.active_at, last_message_preview = n.preview,
             last_message_direction = n.direction, window_opened_at = n.window_opened_at,
             window_closed_at = n.window_closed_at, delivered_up_to = n.delivered_up_to, read_up_to = n.read_up_to,
-            epoch = n.epoch, version = n.version, updated_at = n.updated_at, automated = n.automated
+            epoch = n.epoch, version = n.version, updated_at = n.updated_at, automated = n.automated,
+            bot_id = n.bot_id, run_id = n.run_id, run_paused = n.run_paused
         FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::smallint[], $7::bigint[], $8::bigint[],
                     $9::bigint[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[], $14::timestamptz[],
                     $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::bigint[], $19::int[],
-                    $20::timestamptz[], $21::bool[])
+                    $20::timestamptz[], $21::bool[], $22::uuid[], $23::uuid[], $24::bool[])
              AS n (id, contact_id, status, assignee_id, priority, last_number, last_inbound_number, inbound_count,
                    last_message_at, active_at, preview, direction, window_opened_at, window_closed_at, delivered_up_to,
-                   read_up_to, epoch, version, updated_at, automated)
+                   read_up_to, epoch, version, updated_at, automated, bot_id, run_id, run_paused)
         WHERE v.workspace_id = $1 AND v.id = n.id
         """,
         workspace_id,
@@ -136,6 +145,9 @@ async def write_back(unit: UnitOfWork, workspace_id: UUID, threads: Sequence[Thr
         [t.version for t in threads],
         [t.updated_at for t in threads],
         [t.automated for t in threads],
+        [t.bot_id for t in threads],
+        [t.run_id for t in threads],
+        [t.run_paused for t in threads],
     )
 
 
@@ -210,6 +222,7 @@ async def page(
     channel_id: UUID | None,
     contact_id: UUID | None,
     assignee_id: UUID | None,
+    holder_id: UUID | None,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Thread]:
@@ -230,6 +243,8 @@ async def page(
         add("v.contact_id = {}", contact_id)
     if assignee_id is not None:
         add("v.assignee_id = {}", assignee_id)
+    if holder_id is not None:
+        add("v.bot_id = {} AND NOT v.run_paused", holder_id)
     if after is not None:
         add("(v.active_at, v.id) < ({}, {})", *after)
     values.append(limit)
@@ -286,12 +301,28 @@ async def set_reading_position(
     return row is not None
 
 
+async def find_holder(unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID) -> UUID | None:
+    """The bot whose turn it is in this conversation."""
+    found: UUID | None = await unit.fetchval(
+        "SELECT bot_id FROM conversations WHERE workspace_id = $1 AND id = $2 AND NOT run_paused",
+        workspace_id,
+        conversation_id,
+    )
+    return found
+
+
 async def is_agent(unit: UnitOfWork, workspace_id: UUID, agent_id: UUID) -> bool:
     """Whether somebody can be made the assignee."""
     found = await unit.fetchval(
         "SELECT 1 FROM agents WHERE workspace_id = $1 AND id = $2 AND disabled_at IS NULL", workspace_id, agent_id
     )
     return found is not None
+
+
+def _responder(thread: Thread) -> ResponderView | None:
+    if thread.bot_id is None or thread.run_id is None:
+        return None
+    return ResponderView("bot", thread.bot_id, thread.run_id, thread.run_paused)
 
 
 def view(thread: Thread, window_hours: int | None) -> ConversationView:
@@ -308,6 +339,7 @@ def view(thread: Thread, window_hours: int | None) -> ConversationView:
         last_message_preview=thread.last_message_preview,
         last_message_direction=thread.last_message_direction,  # type: ignore[arg-type]
         window_expires_at=window_expiry(window_hours, thread.window_opened_at, thread.window_closed_at),
+        responder=_responder(thread),
         responder_epoch=thread.epoch,
         automated=thread.automated,
         version=thread.version,

@@ -16,10 +16,21 @@ Status = Literal["open", "pending", "snoozed", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
+class ResponderView:
+    """The bot that answers here under the present ``responder_epoch``. ``paused``: it does not, until it is resumed."""
+
+    kind: Literal["bot"]
+    bot_id: UUID
+    run_id: UUID
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationView:
     """``last_number`` is the number of the newest message; messages of a thread are numbered from 1.
 
-    ``responder_epoch`` grows whenever a person takes over: a bot that answers with an older one is refused.
+    ``responder_epoch`` grows whenever somebody takes over: a bot that answers with an older one is refused.
+    ``responder``: the bot that holds it, which is then `pending`; null while people answer.
     ``automated``: something is scheduled or running here.
     ``window_expires_at``: until when free messages may go out; null where the channel has no window or it never opened.
     """
@@ -36,6 +47,7 @@ class ConversationView:
     last_message_preview: str | None
     last_message_direction: Literal["in", "out"] | None
     window_expires_at: datetime | None
+    responder: ResponderView | None
     responder_epoch: int
     automated: bool
     version: int

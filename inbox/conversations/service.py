@@ -113,13 +113,23 @@ class Conversations:
     async def access(self, unit: UnitOfWork, caller: Principal, conversation_id: UUID, *, lock: bool = False) -> Thread:
         """The conversation, if the caller may see it. Raises ``ConversationUnknown``."""
         if lock:
-            found = await rows.lock_many(unit, caller.workspace_id, [], [conversation_id])
-            thread = found[0] if found else None
+            thread = await self.lock(unit, caller.workspace_id, conversation_id)
         else:
-            thread = await rows.find(unit, caller.workspace_id, conversation_id)
-        if thread is None:
+            found = await rows.find(unit, caller.workspace_id, conversation_id)
+            if found is None:
+                raise ConversationUnknown("there is no such conversation")
+            thread = found
+        if caller.confined and thread.holder_id != caller.agent_id:
             raise ConversationUnknown("there is no such conversation")
         return thread
+
+    async def lock(self, unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID) -> Thread:
+        """The conversation, whoever asks: for what goes on with something that was allowed before, and for rooms that
+        decide themselves. Raises ``ConversationUnknown``."""
+        found = await rows.lock_many(unit, workspace_id, [], [conversation_id])
+        if not found:
+            raise ConversationUnknown("there is no such conversation")
+        return found[0]
 
     async def page(self, caller: Principal, query: ConversationQuery) -> ConversationPage:
         workspace_id = caller.workspace_id
@@ -133,6 +143,7 @@ class Conversations:
                 channel_id=query.channel_id,
                 contact_id=query.contact_id,
                 assignee_id=query.assignee_id,
+                holder_id=caller.agent_id if caller.confined else None,
                 after=after,
                 limit=query.limit + 1,
             )

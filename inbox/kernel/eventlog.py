@@ -39,6 +39,7 @@ events = Table(
     Column("kind", Text, nullable=False),
     Column("conversation_id", Uuid),
     Column("audience", SmallInteger, nullable=False, server_default="0"),
+    Column("holder_id", Uuid),
     Column("payload", JSON, nullable=False),
     Index("ix_events_conversation", "workspace_id", "conversation_id", "position"),
     info={"period": "week"},
@@ -57,7 +58,8 @@ class Event:
     """One entry before it has a position. ``payload`` is the encoded JSON object of ``data``.
 
     ``data`` is what reactions look at, as it was when it was encoded; parts that were encoded before are in it as they
-    are. It is not stored, and not known of what was read back.
+    are. It is not stored, and not known of what was read back. ``holder_id``: the program that held the conversation
+    when this was said, or that it is about; a program sees what it held, and nothing else (P10).
     """
 
     workspace_id: UUID
@@ -66,6 +68,7 @@ class Event:
     conversation_id: UUID | None = None
     audience: Audience = EVERYONE
     data: object = field(default=None, repr=False, compare=False)
+    holder_id: UUID | None = None
 
     @classmethod
     def of(
@@ -76,8 +79,9 @@ class Event:
         conversation_id: UUID | None = None,
         *,
         audience: Audience = EVERYONE,
+        holder_id: UUID | None = None,
     ) -> Event:
-        return cls(workspace_id, kind, encode(data), conversation_id, audience, data)
+        return cls(workspace_id, kind, encode(data), conversation_id, audience, data, holder_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class StoredEvent:
     payload: str
     conversation_id: UUID | None
     audience: int
+    holder_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +132,20 @@ class EventLog:
                 [entry.conversation_id for entry in group],
                 [entry.audience for entry in group],
                 payloads,
+                [entry.holder_id for entry in group],
             )
             if row is None:
                 raise LookupError(f"workspace {workspace_id} has no event log")
             stored.extend(
                 StoredEvent(
-                    workspace_id, row[0] + ordinal, row[1], entry.kind, payload, entry.conversation_id, entry.audience
+                    workspace_id,
+                    row[0] + ordinal,
+                    row[1],
+                    entry.kind,
+                    payload,
+                    entry.conversation_id,
+                    entry.audience,
+                    entry.holder_id,
                 )
                 for ordinal, (entry, payload) in enumerate(zip(group, payloads, strict=True), 1)
             )
@@ -166,6 +179,7 @@ class EventLog:
                 conversation_id=row[3],
                 audience=row[4],
                 payload=row[5],
+                holder_id=row[6],
             )
             for row in rows
         ]
@@ -175,10 +189,11 @@ APPEND = """
 WITH bumped AS (
     UPDATE event_logs SET head = head + $2 WHERE workspace_id = $1 RETURNING head - $2 AS base
 ), inserted AS (
-    INSERT INTO events (workspace_id, position, kind, conversation_id, audience, payload)
-    SELECT $1, bumped.base + entry.ordinal, entry.kind, entry.conversation_id, entry.audience, entry.payload
-    FROM bumped, unnest($3::text[], $4::uuid[], $5::smallint[], $6::json[]) WITH ORDINALITY
-         AS entry (kind, conversation_id, audience, payload, ordinal)
+    INSERT INTO events (workspace_id, position, kind, conversation_id, audience, payload, holder_id)
+    SELECT $1, bumped.base + entry.ordinal, entry.kind, entry.conversation_id, entry.audience, entry.payload,
+        entry.holder_id
+    FROM bumped, unnest($3::text[], $4::uuid[], $5::smallint[], $6::json[], $7::uuid[]) WITH ORDINALITY
+         AS entry (kind, conversation_id, audience, payload, holder_id, ordinal)
 )
 SELECT base, now() FROM bumped
 """
@@ -186,7 +201,7 @@ SELECT base, now() FROM bumped
 STATE = "SELECT epoch, head, floor FROM event_logs WHERE workspace_id = $1"
 
 READ = """
-SELECT position, created_at, kind, conversation_id, audience, payload FROM events
+SELECT position, created_at, kind, conversation_id, audience, payload, holder_id FROM events
 WHERE workspace_id = $1 AND position > $2 AND ($3::bigint IS NULL OR position <= $3)
 ORDER BY position LIMIT $4
 """

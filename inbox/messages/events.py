@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from inbox.conversations.events import holder_of
 from inbox.conversations.schemas import ConversationView
 from inbox.kernel.eventlog import Event
 from inbox.messages.schemas import FaultView, MessageStatus, MessageView, OriginView
@@ -53,15 +54,25 @@ EVENTS: dict[str, type] = {
 
 
 def created(workspace_id: UUID, message: MessageView, conversation: ConversationView) -> Event:
-    return Event.of(workspace_id, "message.created", MessageCreated(message, conversation), conversation.id)
+    return Event.of(
+        workspace_id,
+        "message.created",
+        MessageCreated(message, conversation),
+        conversation.id,
+        holder_id=holder_of(conversation),
+    )
 
 
-def updated(workspace_id: UUID, message: MessageView) -> Event:
-    return Event.of(workspace_id, "message.updated", MessageUpdated(message), message.conversation_id)
+def updated(workspace_id: UUID, message: MessageView, holder_id: UUID | None = None) -> Event:
+    """``holder_id``: the bot whose turn it is."""
+    return Event.of(
+        workspace_id, "message.updated", MessageUpdated(message), message.conversation_id, holder_id=holder_id
+    )
 
 
-def status_changed(workspace_id: UUID, change: MessageStatusChanged) -> Event:
-    return Event.of(workspace_id, "message.status", change, change.conversation_id)
+def status_changed(workspace_id: UUID, change: MessageStatusChanged, bot_id: UUID | None = None) -> Event:
+    """``bot_id``: the bot that wrote it, which is told what becomes of it whoever answers by then."""
+    return Event.of(workspace_id, "message.status", change, change.conversation_id, holder_id=bot_id)
 
 
 def removed(workspace_id: UUID, message_id: UUID, conversation_id: UUID) -> Event:

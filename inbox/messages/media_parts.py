@@ -45,7 +45,9 @@ class MediaParts:
 
     async def show(self, unit: UnitOfWork, workspace_id: UUID, message_ids: list[UUID], views: list[MediaView]) -> None:
         shown = await rows.show_media(unit, workspace_id, message_ids, views)
-        unit.record_all([events.updated(workspace_id, message) for message in shown])
+        for message in shown:
+            holder_id = await thread_rows.find_holder(unit, workspace_id, message.conversation_id)
+            unit.record(events.updated(workspace_id, message, holder_id))
         if len(shown) < len(message_ids):
             aside = await set_aside_rows.show_media(unit, workspace_id, message_ids, views)
             unit.record_all([set_aside_events.updated(workspace_id, view) for view in aside])

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from channels.inbound import MessageEdited, MessageUnsent, PreferenceChanged, ReachabilityChanged, ReactionChanged
 from contacts import reachability
+from inbox.conversations import repository as thread_rows
 from inbox.kernel.database import UnitOfWork
 from inbox.kernel.encoding import encode
 from inbox.media.attachments import Attachments
@@ -41,7 +42,8 @@ class Revisions:
                 )
                 changed = await rows.find(unit, workspace_id, message_id) if moved else None
         if changed is not None:
-            unit.record(events.updated(workspace_id, changed))
+            holder_id = await thread_rows.find_holder(unit, workspace_id, ref.conversation_id)
+            unit.record(events.updated(workspace_id, changed, holder_id))
 
     async def _edit(
         self, unit: UnitOfWork, workspace_id: UUID, ref: ExternalRef, inbound: MessageEdited

@@ -58,13 +58,14 @@ def payloads_of(frames: bytes) -> list[bytes]:
 class EncodedEvent:
     """An event serialised and framed once. ``frame`` suits every reader that was sent the position before it."""
 
-    __slots__ = ("_memo", "_rest", "audience", "conversation_id", "frame", "kind", "position")
+    __slots__ = ("_memo", "_rest", "audience", "conversation_id", "frame", "holder_id", "kind", "position")
 
     def __init__(self, event: StoredEvent) -> None:
         self.position = event.position
         self.kind = event.kind
         self.conversation_id = event.conversation_id
         self.audience = event.audience
+        self.holder_id = event.holder_id
         self._rest = b',"kind":%b,"at":%b,"conversation_id":%b,"data":%b}' % (
             orjson.dumps(event.kind),
             orjson.dumps(event.created_at, option=orjson.OPT_UTC_Z),  # as text, too, what REST answers

@@ -26,27 +26,35 @@ LITTLE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a reader sees. Readers with equal views share their frames. An audience nobody knows is seen by no one."""
+    """What a reader sees. Readers with equal views share their frames. An audience nobody knows is seen by no one.
+
+    ``holder_id``: a program, which sees what it holds, and nothing of what people type and look at.
+    """
 
     audiences: frozenset[int]
     kinds: frozenset[str] | None = None
     conversation_ids: frozenset[UUID] | None = None
+    holder_id: UUID | None = None
 
     @classmethod
     def of(cls, principal: Principal, wanted: Filter | None) -> View:
-        audiences = frozenset(audience for audience in _AUDIENCES if principal.sees(audience))
+        holder_id = principal.agent_id if principal.confined else None
+        audiences = frozenset(audience for audience in _AUDIENCES if principal.sees(audience, holder_id))
         if wanted is None:
-            return cls(audiences)
-        return cls(audiences, wanted.kinds, wanted.conversation_ids)
+            return cls(audiences, holder_id=holder_id)
+        return cls(audiences, wanted.kinds, wanted.conversation_ids, holder_id)
 
     def shows(self, event: EncodedEvent) -> bool:
         return (
             event.audience in self.audiences
+            and (self.holder_id is None or event.holder_id == self.holder_id)
             and (self.kinds is None or event.kind in self.kinds)
             and (self.conversation_ids is None or event.conversation_id in self.conversation_ids)
         )
 
     def concerns(self, conversation_id: UUID | None) -> bool:
+        if self.holder_id is not None:
+            return False
         return self.conversation_ids is None or conversation_id in self.conversation_ids
 
 

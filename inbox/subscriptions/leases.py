@@ -186,6 +186,7 @@ async def lane_events(connection: Connection, workspace_id: UUID, parked: Parked
             conversation_id=row[3],
             audience=row[4],
             payload=row[5],
+            holder_id=row[6],
         )
         for row in rows
     ]
@@ -283,7 +284,7 @@ WHERE l.workspace_id = gone.workspace_id AND l.subscription_id = gone.id AND l.l
 """
 
 _EVENTS = """
-SELECT position, created_at, kind, conversation_id, audience, payload FROM events
+SELECT position, created_at, kind, conversation_id, audience, payload, holder_id FROM events
 WHERE workspace_id = $1 AND position >= $2 AND position <= $3{also} ORDER BY position LIMIT $4
 """
 REPLAYED = _EVENTS.format(also="")

@@ -127,7 +127,7 @@ class Subscriptions:
                 state = await self._event_log.state(connection, row.workspace_id)
                 after, upto = found.position - 1, found.position
                 stored = await self._event_log.read(connection, row.workspace_id, after=after, upto=upto)
-                if stored and f"_{state.epoch.hex[:8]}_" in found.message_id and caller.sees(stored[0].audience):
+                if stored and f"_{state.epoch.hex[:8]}_" in found.message_id and caller.sees(stored[0].audience, stored[0].holder_id):
                     body = body_of(stored[0], state.epoch).decode()
         headers = {
             "content-type": "application/json",

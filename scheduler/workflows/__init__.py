@@ -1,0 +1,1 @@
+"""Bots and the conversations they hold: who answers now, until when, and how it goes over to people and back."""
