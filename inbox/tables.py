@@ -18,6 +18,7 @@ import inbox.media.models
 import inbox.messages.models
 import inbox.subscriptions.models
 import inbox.templates.models
+import scheduler.scheduled.models
 import scheduler.workflows.models
 from inbox.kernel.schema import metadata
 
@@ -38,6 +39,7 @@ MODULES = (
     inbox.messages.models,
     inbox.subscriptions.models,
     inbox.templates.models,
+    scheduler.scheduled.models,
     scheduler.workflows.models,
 )
 

@@ -73,16 +73,21 @@ class Deliveries:
         caller.require("messages.send")
         async with self._database.transaction() as unit:
             message = await self._lock(unit, caller, message_id)
-            states = await rounds.states(unit, caller.workspace_id, message_id)
-            if not states or any(one.state != "queued" for one in states):
+            if not await self.withdraw(unit, caller.workspace_id, message.conversation_id, message_id):
                 raise TooLate("this message cannot be taken back any more", message_status=message.status)
-            now = states[0].now
-            changes = [StatusChange(one.id, "cancelled", now, WITHDRAWN) for one in states]
-            await advance(unit, caller.workspace_id, changes)
-            await rows.call_next(unit, caller.workspace_id, [message.conversation_id])
-            await refresh_messages(unit, caller.workspace_id, [message_id])
-            unit.after_commit(self._wake)
             return await self._read(unit, caller, message_id)
+
+    async def withdraw(self, unit: UnitOfWork, workspace_id: UUID, conversation_id: UUID, message_id: UUID) -> bool:
+        """The same in the transaction of somebody who holds the lock of the conversation. ``False``: some has left."""
+        states = await rounds.states(unit, workspace_id, message_id)
+        if not states or any(one.state != "queued" for one in states):
+            return False
+        changes = [StatusChange(one.id, "cancelled", states[0].now, WITHDRAWN) for one in states]
+        await advance(unit, workspace_id, changes)
+        await rows.call_next(unit, workspace_id, [conversation_id])
+        await refresh_messages(unit, workspace_id, [message_id])
+        unit.after_commit(self._wake)
+        return True
 
     async def _lock(self, unit: UnitOfWork, caller: Principal, message_id: UUID) -> MessageView:
         """The message, with its conversation locked: claims and results of its deliveries wait for this transaction."""
