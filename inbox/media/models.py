@@ -79,3 +79,15 @@ media_retention = Table(
     CheckConstraint("days > 0", name="days"),
 )
 """``days`` null: this channel keeps files for ever. No row: as the installation is set."""
+
+avatars = Table(
+    "avatars",
+    metadata,
+    workspace_id(),
+    identifier("identity_id"),
+    moment("asked_at", nullable=False),
+    reference("media_id", nullable=True),
+    ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], ondelete="CASCADE"),
+)
+"""The picture of a person as their channel has it. ``asked_at``: when the channel was last asked who they are, which is
+done at most once a day. ``media_id`` names a file that no message uses; a new picture takes its place."""
