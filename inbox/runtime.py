@@ -37,6 +37,7 @@ from inbox.conversations.profiles import ProfileFetcher, ProfileRequests
 from inbox.conversations.service import Conversations
 from inbox.delivery.build import build_delivery
 from inbox.delivery.dispatcher import TOPIC as DELIVERIES_TOPIC
+from inbox.delivery.pausing import pause_buckets
 from inbox.delivery.signals import Signals
 from inbox.ingest.acceptance import Acceptance
 from inbox.ingest.intake import Intake
@@ -60,6 +61,7 @@ from inbox.kernel.wakeup import Wakeup
 from inbox.media.attachments import Attachments
 from inbox.media.build import build_media
 from inbox.messages.channel_news import ChannelNews
+from inbox.messages.consequences import Consequences
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.media_parts import MediaParts
 from inbox.messages.receiving import Receiver
@@ -179,6 +181,7 @@ class Runtime:
         self.signals = Signals(self.database, self.directory, self.conversations, self.http, self.supervisor)
 
         # The way in
+        self.consequences = Consequences(self.conversations, health, pause_buckets)
         resolver = Resolver(ThreadJoiner(self.conversations).join)
         self.receiver = Receiver(
             resolver,
@@ -187,6 +190,7 @@ class Runtime:
             ProfileRequests(self.jobs),
             self.signals.acknowledge,
             ChannelNews(health, self.templates.syncing),
+            self.consequences,
         )
         self.ingest_metrics = IngestMetrics(self.registry)
         self.processor = Processor(self.database, self.directory, providers, self.receiver, self.ingest_metrics)

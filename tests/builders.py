@@ -19,6 +19,7 @@ from inbox.connections.directory import Channel, Directory
 from inbox.connections.health import ChannelHealth
 from inbox.conversations.profiles import ProfileRequests
 from inbox.conversations.service import Conversations
+from inbox.delivery.pausing import pause_buckets
 from inbox.ingest.metrics import IngestMetrics
 from inbox.ingest.processor import Processor
 from inbox.kernel.database import Database
@@ -30,6 +31,7 @@ from inbox.kernel.secrets import SecretBox
 from inbox.kernel.wakeup import Wakeup
 from inbox.media.attachments import Attachments
 from inbox.messages.channel_news import ChannelNews
+from inbox.messages.consequences import Consequences
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.receiving import Receiver
 from inbox.templates.service import Templates
@@ -84,6 +86,7 @@ async def start_node(dsn: str, *, adapters: dict[str, Adapter] | None = None, co
         ProfileRequests(jobs),
         lambda channel, token: tapped.append((channel, token)),
         ChannelNews(health, syncing),
+        Consequences(conversations, health, pause_buckets),
     )
     metrics = IngestMetrics(CollectorRegistry())
     processor = Processor(database, directory, PROVIDERS, receiver, metrics)

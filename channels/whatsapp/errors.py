@@ -44,7 +44,6 @@ FAULTS: Final[FaultTable] = {
         "rate_limited",
         "Too many messages went to this person in a short time.",
         retryable=True,
-        retry_after=6.0,
         pauses="recipient",
     ),
     131064: THROTTLED,

@@ -21,6 +21,7 @@ from inbox.kernel.jobs import Jobs
 from inbox.kernel.settings import Settings
 from inbox.kernel.wakeup import Wakeup
 from inbox.media.attachments import Attachments
+from inbox.messages.consequences import Consequences
 from inbox.messages.joining import ThreadJoiner
 
 
@@ -39,6 +40,8 @@ class Parts(Protocol):
     def conversations(self) -> Conversations: ...
     @property
     def channels(self) -> Channels: ...
+    @property
+    def consequences(self) -> Consequences: ...
     @property
     def http(self) -> Http: ...
     @property
@@ -72,7 +75,7 @@ def build_delivery(parts: Parts, *, files: Files | None = None) -> Delivery:
     settings, database, conversations = parts.settings, parts.database, parts.conversations
     wake = partial(parts.wakeup.publish, TOPIC)
     resolver = Resolver(ThreadJoiner(conversations).join)
-    recorder = Recorder(database, conversations, resolver, parts.channels.health)
+    recorder = Recorder(database, resolver, parts.consequences)
     dispatcher = Dispatcher(
         database,
         parts.directory,

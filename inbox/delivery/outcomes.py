@@ -18,10 +18,13 @@ MOST_TRIES: Final = 6
 BACK_OFF: Final = (2.0, 10.0, 30.0, 120.0, 600.0)
 """Seconds before the second, third, … try."""
 JITTER: Final = 0.2
-PAUSE: Final = 30.0
+PAUSE: Final = 4.0
 """Seconds that a throttled bucket rests where the provider names no time."""
 PAUSE_FOR_GOOD: Final = 60.0
 """The same after a refusal that a wait does not cure (a locked account): the bucket only keeps the crowd away."""
+GROWTH: Final = 4.0
+"""By which each rest that follows another is longer."""
+LONGEST_PAUSE: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +81,24 @@ class Next:
     pause: Pause | None = field(default=None)
 
 
-def follow(outcome: Outcome, *, tries: int, now: datetime, deadline: datetime) -> Next:
-    """``tries``: how many counted, this one included. No retry is planned for after the deadline."""
+def follow(outcome: Outcome, *, tries: int, now: datetime, deadline: datetime, strikes: int = 1) -> Next:
+    """``tries``: how many counted, this one included. No retry is planned for after the deadline.
+
+    ``strikes``: how many throttles came one after the other, this one included.
+    """
     match outcome:
         case Accepted():
             return Next("sent")
         case Unknown(fault):
             return Next("uncertain", fault)
         case Refusal(fault) if fault.code == OUTCOME_UNKNOWN:
-            return Next("uncertain", fault, pause=_pause(fault, now))
+            return Next("uncertain", fault, pause=pause_of(fault, now, strikes))
         case Refusal(fault) | NotSent(fault):
-            return _again_or_never(fault, tries, now, deadline)
+            return _again_or_never(fault, tries, now, deadline, strikes)
 
 
-def _again_or_never(fault: Fault, tries: int, now: datetime, deadline: datetime) -> Next:
-    pause = _pause(fault, now)
+def _again_or_never(fault: Fault, tries: int, now: datetime, deadline: datetime, strikes: int) -> Next:
+    pause = pause_of(fault, now, strikes)
     if not fault.retryable:
         return Next("failed", fault, pause=pause)
     throttled = pause is not None
@@ -107,13 +113,19 @@ def _again_or_never(fault: Fault, tries: int, now: datetime, deadline: datetime)
     return Next("queued", fault, due_at, counts=not throttled, pause=pause)
 
 
-def _pause(fault: Fault, now: datetime) -> Pause | None:
+def named_time(fault: Fault) -> bool:
+    """Whether the provider says how long to wait; then nothing has to be guessed, or counted."""
+    return fault.retry_after is not None
+
+
+def pause_of(fault: Fault, now: datetime, strikes: int = 1) -> Pause | None:
     # A dead token stops the channel by its health, at the gate, and a new token starts it again at once.
     if fault.pauses is None or fault.reauthorise:
         return None
     seconds = fault.retry_after
     if seconds is None:
-        seconds = PAUSE if fault.retryable else PAUSE_FOR_GOOD
+        first = PAUSE if fault.retryable else PAUSE_FOR_GOOD
+        seconds = min(first * GROWTH ** min(max(strikes, 1) - 1, 10), LONGEST_PAUSE)
     return Pause(fault.pauses, now + _jittered(max(seconds, 0.05)), fault.reason)
 
 

@@ -9,31 +9,28 @@ Order of locks as everywhere: addresses and identities, conversations, external 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from channels.outbound import Accepted
 from channels.types import Address, Fault, Person
-from contacts import reachability
 from contacts.resolution import Resolver, Sighting
-from inbox.connections.directory import Channel
-from inbox.connections.health import ChannelHealth
-from inbox.conversations import events as thread_events
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.repository import Thread
-from inbox.conversations.service import Conversations, touch
-from inbox.delivery import change_rows, results
+from inbox.delivery import change_rows, pausing, results
 from inbox.delivery import repository as rows
 from inbox.delivery.claims import REST_NOT_SENT, Claim
-from inbox.delivery.outcomes import Next, NotSent, Outcome, Pause, Refusal, Unknown, follow
+from inbox.delivery.outcomes import Next, NotSent, Outcome, Refusal, Unknown, follow
 from inbox.delivery.rates import CHANNEL, recipient_key
-from inbox.delivery.results import AttemptEnd, Requeued, Standing
+from inbox.delivery.results import AttemptEnd, Requeued, Standing, Taken
 from inbox.kernel.database import CONTENDED, Contended, Database, DatabaseUnavailable, UnitOfWork
 from inbox.messages import reconciliation
 from inbox.messages import repository as message_rows
-from inbox.messages.statuses import StatusChange, advance, refresh_messages, stored_fault
+from inbox.messages.consequences import Consequences, Refused
+from inbox.messages.receipts import refused
+from inbox.messages.statuses import StatusChange, advance_each, refresh_messages, stored_fault
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +60,12 @@ class Recorder:
     def __init__(
         self,
         database: Database,
-        conversations: Conversations,
         resolver: Resolver,
-        health: ChannelHealth,
+        consequences: Consequences,
     ) -> None:
         self._database = database
-        self._conversations = conversations
         self._resolver = resolver
-        self._health = health
+        self._consequences = consequences
 
     async def record(self, batch: Sequence[Result]) -> list[None]:
         """Raises ``DatabaseUnavailable``; then nothing, or all of a workspace, was recorded, and again does no harm."""
@@ -113,14 +108,13 @@ class Recorder:
         if any(standing.conversation_id not in threads for standing in standings.values()):
             raise Contended("a conversation was joined by another transaction")
         now: datetime = await unit.fetchval("SELECT clock_timestamp()")
-        entries = [
-            _Entry(result, standing, _next(result, now))
-            for result in group
-            if (standing := standings.get(result.claim.delivery_id)) is not None
-        ]
-        concerned = await self._settle(unit, workspace_id, entries, threads, now)
-        await self._consequences(unit, workspace_id, entries, threads, now)
-        await results.end_attempts(unit, workspace_id, [_end(entry) for entry in entries], now)
+        entries = await _entries(unit, workspace_id, group, standings, now)
+        told_before = await self._settle(unit, workspace_id, entries, threads, now)
+        concerned = {entry.standing.message_id for entry in entries}
+        answered = [refusal for entry in entries if (refusal := _refused(entry, threads, now)) is not None]
+        await self._consequences.draw(unit, workspace_id, [*answered, *told_before])
+        taken = [bucket for entry in entries for bucket in _taken(entry)]
+        await results.end_attempts(unit, workspace_id, [_end(entry) for entry in entries], now, taken)
         await rows.call_next(unit, workspace_id, sorted(threads))
         await refresh_messages(unit, workspace_id, sorted(concerned))
 
@@ -131,9 +125,10 @@ class Recorder:
         entries: Sequence[_Entry],
         threads: dict[UUID, Thread],
         now: datetime,
-    ) -> set[UUID]:
-        """The deliveries themselves. Returns the messages concerned."""
+    ) -> list[Refused]:
+        """The deliveries themselves. Returns the refusals that webhooks told before the send was recorded."""
         changes: list[StatusChange] = []
+        parked: set[int] = set()
         back: list[Requeued] = []
         ended: list[tuple[UUID, int]] = []
         further: list[tuple[UUID, Sequence[str]]] = []
@@ -143,9 +138,11 @@ class Recorder:
                 external_id = next(iter(outcome.external_ids), None)
                 # Acceptance is a fact whatever else was thought meanwhile, even when a later try has begun.
                 changes.append(StatusChange(standing.id, "sent", entry.result.at))
-                changes += await reconciliation.settle_accepted(
+                told = await reconciliation.settle_accepted(
                     unit, workspace_id, claim.channel.id, standing.id, external_id
                 )
+                changes += told
+                parked.update(id(change) for change in told)
                 if len(outcome.external_ids) > 1:
                     further.append((standing.id, outcome.external_ids[1:]))
                 changes += _watermarks(standing.id, threads[standing.conversation_id], claim.started_at)
@@ -161,53 +158,16 @@ class Recorder:
                 ended.append((standing.message_id, standing.ordinal))
         if back:
             await results.requeue(unit, workspace_id, back, now)
-        await advance(unit, workspace_id, changes)
+        advanced = await advance_each(unit, workspace_id, changes)
         if further:
             await change_rows.note_further_ids(unit, workspace_id, further)
         if ended:
             await rows.cancel_rest(unit, workspace_id, ended, stored_fault(REST_NOT_SENT), now)
-        return {entry.standing.message_id for entry in entries}
-
-    async def _consequences(
-        self,
-        unit: UnitOfWork,
-        workspace_id: UUID,
-        entries: Sequence[_Entry],
-        threads: dict[UUID, Thread],
-        now: datetime,
-    ) -> None:
-        """What a refusal says about more than its own message: buckets, the window, the channel."""
-        pauses = []
-        closed: dict[UUID, Thread] = {}
-        throttled: dict[UUID, Pause] = {}
-        dead: dict[UUID, tuple[Channel, str]] = {}
-        for entry in entries:
-            fault, channel_id = _fault(entry.result.outcome), entry.result.claim.channel.id
-            if (pause := entry.next.pause) is not None:
-                thread_id = entry.standing.conversation_id
-                pauses.append((channel_id, CHANNEL if pause.scope == "channel" else recipient_key(thread_id), pause))
-                if pause.scope == "channel":
-                    throttled[channel_id] = pause
-            if fault is not None and fault.closes_window:
-                closed[entry.standing.conversation_id] = threads[entry.standing.conversation_id]
-            if fault is not None and fault.reauthorise:
-                dead[channel_id] = (entry.result.claim.channel, fault.reason)
-        for thread in closed.values():
-            thread.window_closed_at = now
-            touch(thread, datetime.now(UTC))
-            unit.record(thread_events.updated(workspace_id, await self._conversations.view(workspace_id, thread)))
-        await self._conversations.save(unit, workspace_id, list(closed.values()))
-        if pauses:
-            await results.pause(unit, workspace_id, pauses, now)
-        for channel_id in sorted({*dead, *throttled}):
-            if channel_id in throttled:
-                pause = throttled[channel_id]
-                await self._health.paused(unit, workspace_id, channel_id, pause.until, pause.reason)
-            if channel_id in dead:
-                await self._health.token_refused(unit, *dead[channel_id])
+        channels = {entry.result.claim.channel.id: entry.result.claim.channel for entry in entries}
+        return refused([one for one in advanced if id(one.change) in parked], threads, channels)
 
     async def _people(self, unit: UnitOfWork, workspace_id: UUID, group: Sequence[Result]) -> None:
-        """New addresses of recipients, and whether they can be reached at all."""
+        """New addresses of recipients."""
         sightings = []
         for result in group:
             claim, revealed = result.claim, _revealed(result)
@@ -215,18 +175,44 @@ class Recorder:
                 person = Person(addresses=(*claim.recipient, *revealed))
                 sightings.append(Sighting(claim.channel.kind, person, creates=False))
         await self._resolver.resolve(unit, workspace_id, sightings)
-        for result in sorted(group, key=lambda result: result.claim.identity_id):
-            fault, identity_id = _fault(result.outcome), result.claim.identity_id
-            if fault is None or fault.ends_contact is None:
-                continue
-            if fault.ends_contact == "opted_out":
-                await reachability.stop_marketing(unit, workspace_id, identity_id, "refused")
-            else:
-                await reachability.set_unreachable(unit, workspace_id, identity_id, fault.ends_contact)
 
 
-def _next(result: Result, now: datetime) -> Next:
-    return follow(result.outcome, tries=result.claim.tries, now=now, deadline=result.claim.deadline)
+async def _entries(
+    unit: UnitOfWork, workspace_id: UUID, group: Sequence[Result], standings: Mapping[UUID, Standing], now: datetime
+) -> list[_Entry]:
+    there = [
+        (result, standing) for result in group if (standing := standings.get(result.claim.delivery_id)) is not None
+    ]
+    buckets = [_paused_bucket(result, standing) for result, standing in there]
+    known = await pausing.throttled(unit, workspace_id, buckets)
+    entries = []
+    for (result, standing), bucket in zip(there, buckets, strict=True):
+        claim = result.claim
+        strikes = pausing.strikes(known, bucket, claim.started_at)
+        following = follow(result.outcome, tries=claim.tries, now=now, deadline=claim.deadline, strikes=strikes)
+        entries.append(_Entry(result, standing, following))
+    return entries
+
+
+def _paused_bucket(result: Result, standing: Standing) -> pausing.Key | None:
+    fault = _fault(result.outcome)
+    return None if fault is None else pausing.bucket_of(fault, result.claim.channel.id, standing.conversation_id)
+
+
+def _refused(entry: _Entry, threads: Mapping[UUID, Thread], now: datetime) -> Refused | None:
+    claim, fault = entry.result.claim, _fault(entry.result.outcome)
+    if fault is None:
+        return None
+    until = None if entry.next.pause is None else entry.next.pause.until
+    return Refused(claim.channel, threads[entry.standing.conversation_id], fault, claim.started_at, now, until)
+
+
+def _taken(entry: _Entry) -> list[Taken]:
+    claim = entry.result.claim
+    if not isinstance(entry.result.outcome, Accepted):
+        return []
+    keys = (CHANNEL, recipient_key(entry.standing.conversation_id))
+    return [Taken(claim.channel.id, key, claim.started_at) for key in keys]
 
 
 def _settling_order(entry: _Entry) -> tuple[str, str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from inbox.delivery.outcomes import Pause
 from inbox.kernel.database import UnitOfWork
 
 
@@ -40,6 +39,33 @@ class Requeued:
     due_at: datetime
     fault: dict[str, object]
     counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """What a bucket remembers of the provider's throttles: how many in a row, and what came after the last."""
+
+    strikes: int
+    paused_until: datetime | None
+    calmed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPause:
+    channel_id: UUID
+    key: str
+    until: datetime
+    reason: str
+    strikes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A send that the provider took, and a bucket that it drew from."""
+
+    channel_id: UUID
+    key: str
+    began_at: datetime
 
 
 async def standings(unit: UnitOfWork, workspace_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Standing]:
@@ -80,34 +106,61 @@ async def requeue(unit: UnitOfWork, workspace_id: UUID, back: Sequence[Requeued]
     )
 
 
-async def pause(unit: UnitOfWork, workspace_id: UUID, pauses: Sequence[tuple[UUID, str, Pause]], now: datetime) -> None:
-    """``pauses``: (channel, key, pause). The longest counts, and the bucket is empty when it ends."""
-    longest: dict[tuple[UUID, str], Pause] = {}
-    for channel_id, key, wanted in pauses:
-        known = longest.get((channel_id, key))
+async def throttled(
+    unit: UnitOfWork, workspace_id: UUID, keys: Sequence[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], Throttled]:
+    found = await unit.fetch(
+        """SELECT b.channel_id, b.key, b.strikes, b.paused_until, b.calmed_at
+           FROM unnest($2::uuid[], $3::text[]) AS w (channel_id, key)
+           JOIN rate_buckets b ON b.workspace_id = $1 AND b.channel_id = w.channel_id AND b.key = w.key""",
+        workspace_id,
+        [channel_id for channel_id, _ in keys],
+        [key for _, key in keys],
+    )
+    return {(row[0], row[1]): Throttled(row[2], row[3], row[4]) for row in found}
+
+
+async def pause(unit: UnitOfWork, workspace_id: UUID, pauses: Sequence[BucketPause]) -> None:
+    """The longest counts, and the bucket is empty when it ends."""
+    longest: dict[tuple[UUID, str], BucketPause] = {}
+    for wanted in pauses:
+        known = longest.get((wanted.channel_id, wanted.key))
         if known is None or wanted.until > known.until:
-            longest[channel_id, key] = wanted
-    ordered = sorted(longest.items())
+            longest[wanted.channel_id, wanted.key] = wanted
+    ordered = [longest[key] for key in sorted(longest)]
     await unit.execute(
         """
-        INSERT INTO rate_buckets AS b (workspace_id, channel_id, key, tokens, filled_at, paused_until, pause_reason)
-        SELECT $1, p.channel_id, p.key, 0, p.until, p.until, p.reason
-        FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::text[]) AS p (channel_id, key, until, reason)
+        INSERT INTO rate_buckets AS b
+            (workspace_id, channel_id, key, tokens, filled_at, paused_until, pause_reason, strikes)
+        SELECT $1, p.channel_id, p.key, 0, p.until, p.until, p.reason, p.strikes
+        FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::smallint[])
+             AS p (channel_id, key, until, reason, strikes)
         ON CONFLICT (workspace_id, channel_id, key) DO UPDATE SET tokens = 0,
             filled_at = greatest(b.paused_until, excluded.paused_until), pause_reason = excluded.pause_reason,
-            paused_until = greatest(b.paused_until, excluded.paused_until)
+            paused_until = greatest(b.paused_until, excluded.paused_until),
+            strikes = excluded.strikes, calmed_at = NULL
         """,
         workspace_id,
-        [channel_id for (channel_id, _), _ in ordered],
-        [key for (_, key), _ in ordered],
-        [wanted.until for _, wanted in ordered],
-        [wanted.reason[:200] for _, wanted in ordered],
+        [one.channel_id for one in ordered],
+        [one.key for one in ordered],
+        [one.until for one in ordered],
+        [one.reason[:200] for one in ordered],
+        [one.strikes for one in ordered],
     )
 
 
-async def end_attempts(unit: UnitOfWork, workspace_id: UUID, ends: Sequence[AttemptEnd], at: datetime) -> None:
+async def end_attempts(
+    unit: UnitOfWork, workspace_id: UUID, ends: Sequence[AttemptEnd], at: datetime, taken: Sequence[Taken] = ()
+) -> None:
+    """``taken``: buckets that were throttled take something again. Beside the attempts, to save a round trip."""
     await unit.execute(
         """
+        WITH calmed AS (
+            UPDATE rate_buckets b SET calmed_at = $8
+            FROM unnest($9::uuid[], $10::text[], $11::timestamptz[]) AS t (channel_id, key, began_at)
+            WHERE b.workspace_id = $1 AND b.channel_id = t.channel_id AND b.key = t.key
+              AND b.strikes > 0 AND b.calmed_at IS NULL AND b.paused_until <= t.began_at
+        )
         UPDATE delivery_attempts a SET finished_at = $8, outcome = n.outcome, external_id = n.external_id,
             note = n.note, fault = n.fault
         FROM unnest($2::uuid[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
@@ -122,4 +175,7 @@ async def end_attempts(unit: UnitOfWork, workspace_id: UUID, ends: Sequence[Atte
         [end.note for end in ends],
         [end.fault for end in ends],
         at,
+        [one.channel_id for one in taken],
+        [one.key for one in taken],
+        [one.began_at for one in taken],
     )

@@ -50,13 +50,14 @@ from inbox.media.repository import NewMedia
 from inbox.messages import events, reconciliation
 from inbox.messages import repository as rows
 from inbox.messages.channel_news import ChannelNews
+from inbox.messages.consequences import Consequences
 from inbox.messages.preview import preview_of
+from inbox.messages.receipts import Receipts
 from inbox.messages.repository import ExternalRef, NewMessage
 from inbox.messages.revisions import Revisions
 from inbox.messages.schemas import AuthorView, MessageView
 from inbox.messages.set_aside import SetAside
 from inbox.messages.set_aside_rows import NewAside, find_known
-from inbox.messages.statuses import StatusChange, advance, advance_up_to, refresh_messages
 
 AT_A_STRETCH = 16
 """Messages prepared before others of the process have their turn: a batch must not delay those who wait for answers."""
@@ -106,6 +107,7 @@ class Receiver:
         profiles: ProfileRequests,
         tapped: Callable[[Channel, str], None],
         news: ChannelNews,
+        consequences: Consequences,
     ) -> None:
         self._resolver = resolver
         self._conversations = conversations
@@ -115,6 +117,7 @@ class Receiver:
         self._news = news
         self._revisions = Revisions(attachments)
         self._set_aside = SetAside(attachments)
+        self._receipts = Receipts(consequences)
 
     async def receive(self, unit: UnitOfWork, workspace_id: UUID, items: Sequence[Item]) -> None:
         """Store the items of one workspace, in order. Raises ``Contended``, ``TargetUnknown``."""
@@ -133,7 +136,7 @@ class Receiver:
         await self._set_aside.store(unit, workspace_id, batch.new_aside)
         await self._attachments.expect(unit, workspace_id, batch.media)
         await self._revise(batch)
-        await self._receipts(batch)
+        await self._receive_receipts(batch)
         await self._conversations.save(unit, workspace_id, list(batch.by_id.values()))
         await self._news.apply(unit, [(item.channel, item.inbound) for item in items])
 
@@ -288,33 +291,18 @@ class Receiver:
             return person.blocked
         return (await contact_rows.reach(batch.unit, batch.workspace_id, thread.identity_id)).blocked
 
-    async def _receipts(self, batch: _Batch) -> None:
-        unit, workspace_id = batch.unit, batch.workspace_id
-        changes: list[StatusChange] = []
-        early: list[tuple[UUID, StatusReported]] = []
-        concerned: set[UUID] = set()
+    async def _receive_receipts(self, batch: _Batch) -> None:
+        reported: list[tuple[Channel, StatusReported]] = []
+        watermarks: list[tuple[Thread, StatusUpTo]] = []
         for index, item in enumerate(batch.items):
             inbound = item.inbound
             if isinstance(inbound, StatusReported):
-                ref = batch.known.get((item.channel.id, inbound.external_id))
-                if ref is None:
-                    early.append((item.channel.id, inbound))
-                elif ref.delivery_id is not None:
-                    at = inbound.occurred_at
-                    changes.append(StatusChange(ref.delivery_id, inbound.status, at, inbound.fault))
+                reported.append((item.channel, inbound))
             elif isinstance(inbound, StatusUpTo) and (person := batch.people.get(index)) is not None:
                 thread = batch.threads.get((item.channel.id, person.identity_id))
                 if thread is not None:
-                    _remember_watermark(thread, inbound)
-                    concerned.update(
-                        await advance_up_to(
-                            unit, workspace_id, thread.id, inbound.status, inbound.watermark, inbound.occurred_at
-                        )
-                    )
-        if early:
-            concerned.update(await reconciliation.claim_or_park(unit, workspace_id, early))
-        concerned.update(await advance(unit, workspace_id, changes))
-        await refresh_messages(unit, workspace_id, sorted(concerned))
+                    watermarks.append((thread, inbound))
+        await self._receipts.apply(batch.unit, batch.workspace_id, reported, watermarks, batch.known, batch.by_id)
 
 
 def _sighting(item: Item) -> Sighting | None:
@@ -366,18 +354,6 @@ def _opened_by_reaction(batch: _Batch, item: Item, thread: Thread, at: datetime)
         touch(thread, item.accepted_at)
         conversation = thread_rows.view(thread, item.channel.window_hours)
         batch.unit.record(thread_events.updated(batch.workspace_id, conversation))
-
-
-def _remember_watermark(thread: Thread, inbound: StatusUpTo) -> None:
-    """Kept on the conversation, for sends that are in the air and will be recorded only after this."""
-    known = thread.read_up_to if inbound.status == "read" else thread.delivered_up_to
-    if known is not None and known >= inbound.watermark:
-        return
-    if inbound.status == "read":
-        thread.read_up_to = inbound.watermark
-    else:
-        thread.delivered_up_to = inbound.watermark
-    thread.changed = True
 
 
 def _view(message: NewMessage) -> MessageView:

@@ -31,10 +31,10 @@ DISPROVED = Fault(
 
 async def claim_or_park(
     unit: UnitOfWork, workspace_id: UUID, receipts: Sequence[tuple[UUID, StatusReported]]
-) -> list[UUID]:
+) -> list[StatusChange]:
     """Receipts whose external id nobody knows: find the delivery by the correlation we sent along, or park them.
 
-    Returns the ids of messages concerned. Raises ``Contended`` when the id was recorded just now.
+    Returns what they say about the deliveries that were found. Raises ``Contended`` when the id was recorded just now.
     """
     ids = sorted({(channel_id, receipt.external_id) for channel_id, receipt in receipts})
     for channel_id, external_id in ids:
@@ -53,7 +53,7 @@ async def claim_or_park(
         else:
             changes.append(StatusChange(delivery_id, receipt.status, receipt.occurred_at, receipt.fault))
     await _park(unit, workspace_id, parked)
-    return await advance(unit, workspace_id, changes)
+    return changes
 
 
 async def recognise_echo(unit: UnitOfWork, workspace_id: UUID, thread: Thread, echo: MessageReceived) -> bool:

@@ -31,8 +31,23 @@ class StatusChange:
     fault: Fault | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """A delivery that a change has really moved. ``began_at``: when its newest try left us."""
+
+    change: StatusChange
+    message_id: UUID
+    conversation_id: UUID
+    began_at: datetime | None
+
+
 async def advance(unit: UnitOfWork, workspace_id: UUID, changes: Sequence[StatusChange]) -> list[UUID]:
     """Raise deliveries to these statuses where that is forward. Returns the ids of the messages concerned."""
+    return sorted({one.message_id for one in await advance_each(unit, workspace_id, changes)})
+
+
+async def advance_each(unit: UnitOfWork, workspace_id: UUID, changes: Sequence[StatusChange]) -> list[Advanced]:
+    """The same, and tells which."""
     highest: dict[UUID, StatusChange] = {}
     for change in changes:
         known = highest.get(change.delivery_id)
@@ -49,7 +64,7 @@ async def advance(unit: UnitOfWork, workspace_id: UUID, changes: Sequence[Status
         FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::jsonb[]) AS n (id, status, at, fault)
         WHERE d.workspace_id = $1 AND d.id = n.id
           AND array_position({LINE_SQL}, d.state) < array_position({LINE_SQL}, n.status)
-        RETURNING d.message_id
+        RETURNING d.id, d.message_id, d.conversation_id, d.sending_since
         """,
         workspace_id,
         [change.delivery_id for change in final],
@@ -57,7 +72,7 @@ async def advance(unit: UnitOfWork, workspace_id: UUID, changes: Sequence[Status
         [change.at for change in final],
         [None if change.fault is None else stored_fault(change.fault) for change in final],
     )
-    return sorted({row[0] for row in found})
+    return [Advanced(highest[row[0]], *tuple(row)[1:]) for row in found]
 
 
 async def advance_up_to(

@@ -29,11 +29,13 @@ from inbox.conversations.repository import Thread
 from inbox.conversations.repository import find as find_thread
 from inbox.delivery.claims import Claim, Claims
 from inbox.delivery.dispatcher import TOPIC, Dispatcher, Files
+from inbox.delivery.pausing import pause_buckets
 from inbox.delivery.recording import Recorder
 from inbox.delivery.service import Deliveries
 from inbox.delivery.sweeper import Sweeper
 from inbox.kernel.ids import new_id
 from inbox.kernel.wakeup import Wakeup
+from inbox.messages.consequences import Consequences
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.receiving import Item
 
@@ -237,7 +239,8 @@ class World:
     def recorder(self, node: Node | None = None) -> Recorder:
         node = node or self.node
         resolver = Resolver(ThreadJoiner(node.conversations).join)
-        return Recorder(node.database, node.conversations, resolver, ChannelHealth(node.directory, lambda: None))
+        health = ChannelHealth(node.directory, lambda: None)
+        return Recorder(node.database, resolver, Consequences(node.conversations, health, pause_buckets))
 
     async def claim(self, node: Node | None = None) -> list[Claim]:
         """What one round takes into the air, and nobody sends."""

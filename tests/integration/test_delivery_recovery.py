@@ -153,7 +153,7 @@ async def crash(world: World) -> None:
 
     whole = world.recorder()
     dispatcher = world.dispatcher(
-        recorder=Dying(*[getattr(whole, name) for name in ("_database", "_conversations", "_resolver", "_health")])
+        recorder=Dying(*[getattr(whole, name) for name in ("_database", "_resolver", "_consequences")])
     )
     task = asyncio.create_task(dispatcher.run())
     await asyncio.wait_for(accepted.wait(), 5)

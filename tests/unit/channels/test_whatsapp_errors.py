@@ -45,7 +45,7 @@ CODES: dict[int, tuple[str, dict[str, object]]] = {
     130429: ("rate_limited", RATE),
     131064: ("rate_limited", RATE),
     133016: ("rate_limited", RATE),
-    131056: ("rate_limited", {"retryable": True, "pauses": "recipient", "retry_after": 6.0}),
+    131056: ("rate_limited", {"retryable": True, "pauses": "recipient"}),
     131048: ("rate_limited", {"pauses": "channel"}),
     # Passing.
     1: ("temporary", SLOW),
