@@ -45,6 +45,8 @@ from inbox.subscriptions import events as subscription_events
 from inbox.subscriptions.routes import SubscriptionRoutes
 from inbox.templates import events as template_events
 from inbox.templates.routes import TemplateRoutes
+from scheduler.scheduled import events as scheduled_events
+from scheduler.scheduled.routes import ScheduledRoutes
 
 DESCRIPTION = """One inbox for WhatsApp, Messenger, Instagram and Telegram.
 
@@ -59,6 +61,7 @@ EVENTS: Final[Mapping[str, type]] = {
     **contact_events.EVENTS,
     **conversation_events.EVENTS,
     **message_events.EVENTS,
+    **scheduled_events.EVENTS,
     **set_aside_events.EVENTS,
     **subscription_events.EVENTS,
     **template_events.EVENTS,
@@ -139,6 +142,7 @@ def route_groups(runtime: Runtime) -> list[object]:
         NoticeRoutes(runtime.database),
         MediaRoutes(runtime.media.service),
         DeliveryRoutes(runtime.delivery.service, runtime.delivery.changes, runtime.signals),
+        ScheduledRoutes(runtime.scheduled.service, runtime.scheduled.changes),
         QuarantineRoutes(runtime.replay),
         StreamRoutes(runtime.hub),
         SubscriptionRoutes(runtime.outgoing.service, EVENTS.keys()),

@@ -75,6 +75,9 @@ from inbox.realtime.tail import CommitAnnouncer
 from inbox.subscriptions.build import build_subscriptions
 from inbox.templates.build import build_templates
 from scheduler.build import build_clock
+from scheduler.metrics import ScheduledMetrics
+from scheduler.scheduled.build import build_scheduled
+from scheduler.ties import Ties
 
 log = logging.getLogger(__name__)
 
@@ -201,6 +204,16 @@ class Runtime:
         # The way out, the live stream, and time
         self.delivery = build_delivery(self, files=files)
         self.blocking = Blocking(self)
+        self.ties = Ties(self.conversations)
+        self.scheduled = build_scheduled(
+            self,
+            files=files,
+            templates=self.templates.service,
+            deliveries=self.delivery.service,
+            ties=self.ties,
+            metrics=ScheduledMetrics(self.registry),
+        )
+        self.blocking.paused.register(self.scheduled.paused)
         self.relay = PostgresRelay(dsn, self.node)
         self.hub = build_hub(
             self.database,
@@ -214,6 +227,7 @@ class Runtime:
         self.outgoing = build_subscriptions(self, events_topic=EVENTS_TOPIC, owners_topic=TOKENS_TOPIC)
         self.clock = build_clock(self)
         self.blocking.register_timers(self.clock.firing)
+        self.scheduled.register(self.clock.firing)
         self.clock.add_upkeep("templates", IntervalTrigger(minutes=30, jitter=300), self.templates.refresh)
         self.clock.add_upkeep("channels", IntervalTrigger(minutes=10, jitter=60), self.channel_upkeep.watch)
         self.clock.add_upkeep("tokens", IntervalTrigger(hours=6, jitter=600), self.channel_upkeep.ask_for_renewals)
