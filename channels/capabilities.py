@@ -107,6 +107,8 @@ class Capabilities:
     """How long after the send a message can be deleted; ``None``: as long as it is there."""
     blocks_people: bool = False
     """Whether the provider itself can keep a person from writing to us."""
+    profiles: bool = False
+    """Whether the provider can be asked who somebody is."""
     templates: bool = False
     starts_conversations: bool = False
     album: int = 1

@@ -32,6 +32,7 @@ from inbox.ingest.endpoint import WebhookEndpoint, WebhooksFirst
 from inbox.ingest.routes import QuarantineRoutes
 from inbox.kernel.openapi import BEARER, describe
 from inbox.kernel.web import RequestBoundary, build_routes, exception_handlers
+from inbox.media.avatars import AvatarRoutes
 from inbox.media.routes import MediaRoutes
 from inbox.media.serving import PATH as MEDIA_PATH
 from inbox.messages import events as message_events
@@ -141,6 +142,7 @@ def route_groups(runtime: Runtime) -> list[object]:
         MessageRoutes(runtime.messages, runtime.sending),
         NoticeRoutes(runtime.database),
         MediaRoutes(runtime.media.service),
+        AvatarRoutes(runtime.media.avatars),
         DeliveryRoutes(runtime.delivery.service, runtime.delivery.changes, runtime.signals),
         ScheduledRoutes(runtime.scheduled.service, runtime.scheduled.changes),
         QuarantineRoutes(runtime.replay),

@@ -64,6 +64,7 @@ from inbox.messages.channel_news import ChannelNews
 from inbox.messages.consequences import Consequences
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.media_parts import MediaParts
+from inbox.messages.profile_refresh import ProfileRefresh
 from inbox.messages.receiving import Receiver
 from inbox.messages.sending import Sending
 from inbox.messages.service import Messages
@@ -176,7 +177,9 @@ class Runtime:
         wake_delivery = partial(self.wakeup.publish, DELIVERIES_TOPIC)
         self.media = build_media(self, MediaParts(self.conversations))
         self.media.register(self.worker)
-        ProfileFetcher(self.database, self.directory, self.http).register(self.worker)
+        ProfileFetcher(self.database, self.directory, self.http, self.media.avatars).register(self.worker)
+        profiles = ProfileRequests(self.jobs)
+        self.reactions.on("message.created", ProfileRefresh(self.directory, profiles).follow)
         files = self.media.service
         self.sending = Sending(
             self.database, self.directory, self.conversations, files, self.templates.service, wake_delivery
@@ -190,7 +193,7 @@ class Runtime:
             resolver,
             self.conversations,
             Attachments(self.jobs),
-            ProfileRequests(self.jobs),
+            profiles,
             self.signals.acknowledge,
             ChannelNews(health, self.templates.syncing),
             self.consequences,

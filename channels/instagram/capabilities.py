@@ -45,6 +45,7 @@ CAPABILITIES: Final = Capabilities(
     typing_seconds=20.0,
     mark_read=True,
     blocks_people=True,
+    profiles=True,
     album=10,
 )
 LOGIN_STACK: Final = replace(CAPABILITIES, blocks_people=False)

@@ -40,5 +40,6 @@ CAPABILITIES: Final = Capabilities(
     typing_seconds=20.0,
     mark_read=True,
     blocks_people=True,
+    profiles=True,
     templates=True,
 )

@@ -68,6 +68,7 @@ CAPABILITIES: Final = Capabilities(
     mark_read=True,
     edit=True,
     delete=True,
+    profiles=True,
     delete_within_hours=48,
     album=ALBUM,
 )

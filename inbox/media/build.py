@@ -13,6 +13,7 @@ from inbox.kernel.jobs_worker import Worker
 from inbox.kernel.secrets import SecretBox
 from inbox.kernel.settings import Settings
 from inbox.media.attachments import FETCH, REMOVE
+from inbox.media.avatars import Avatars
 from inbox.media.fetching import Channels, Fetcher
 from inbox.media.links import PURPOSE, Links
 from inbox.media.retention import Retention
@@ -42,11 +43,14 @@ class Parts(Protocol):
 class MediaRoom:
     """``service`` and ``endpoint`` are for whoever takes requests, ``register`` and ``retention`` for workers."""
 
-    def __init__(self, service: Media, endpoint: MediaEndpoint, fetcher: Fetcher, retention: Retention) -> None:
+    def __init__(
+        self, service: Media, endpoint: MediaEndpoint, fetcher: Fetcher, retention: Retention, avatars: Avatars
+    ) -> None:
         self.service = service
         self.endpoint = endpoint
         self.fetcher = fetcher
         self.retention = retention
+        self.avatars = avatars
 
     def register(self, worker: Worker) -> None:
         worker.register(FETCH, self.fetcher.run, concurrency=8, time_limit=330.0)
@@ -75,7 +79,8 @@ def build_media(parts: Parts, messages: Messages) -> MediaRoom:
         database, parts.directory, parts.http, jobs, store, spool, messages, max_bytes=settings.media_max_bytes
     )
     retention = Retention(database, jobs, store, spool, messages, fetcher, default_days=settings.media_retention_days)
-    return MediaRoom(service, MediaEndpoint(service, store, links), fetcher, retention)
+    avatars = Avatars(database, jobs, store, spool, links)
+    return MediaRoom(service, MediaEndpoint(service, store, links), fetcher, retention, avatars)
 
 
 def build_store(settings: Settings) -> Store:
