@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,9 @@ class KnownAddress:
     contact_name: str | None
     blocked: bool
     unreachable: str | None = None
+    phone: str | None = None
+    """Of the contact."""
+    retired_at: datetime | None = None
     created: bool = False
 
 
@@ -44,7 +48,7 @@ async def find_addresses(
     found = await unit.fetch(
         f"""
         SELECT a.kind, a.scope, a.value, i.id, i.contact_id, i.name, i.username, i.language, c.name,
-               c.blocked_at IS NOT NULL, i.unreachable
+               c.blocked_at IS NOT NULL, i.unreachable, c.phone, a.retired_at
         FROM unnest($2::text[], $3::text[], $4::text[]) AS wanted (kind, scope, value)
         JOIN addresses a ON a.workspace_id = $1 AND a.kind = wanted.kind AND a.scope = wanted.scope
                         AND a.value = wanted.value
@@ -321,8 +325,10 @@ async def identities(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> 
 
 
 async def addresses_of(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID) -> tuple[Address, ...]:
+    """Those that still name the person, the newest last."""
     found = await unit.fetch(
-        "SELECT kind, scope, value FROM addresses WHERE workspace_id = $1 AND identity_id = $2 ORDER BY kind, value",
+        """SELECT kind, scope, value FROM addresses
+           WHERE workspace_id = $1 AND identity_id = $2 AND retired_at IS NULL ORDER BY first_seen_at, kind, value""",
         workspace_id,
         identity_id,
     )

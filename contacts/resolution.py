@@ -9,12 +9,13 @@ Addresses first met apart and now seen together join their identities, and their
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from channels.types import Address, Person
-from contacts import blocks, events
+from contacts import blocks, events, moves
 from contacts import repository as rows
 from contacts.repository import KnownAddress, NewIdentity
 from contacts.schemas import ContactView
@@ -30,6 +31,11 @@ class Sighting:
     person: Person
     creates: bool = True
     """Whether a stranger becomes a contact; a receipt only adds what it reveals about people we know."""
+    at: datetime | None = None
+    """The provider's time: whoever speaks under an address that was given up before is somebody else. ``None``: it
+    speaks of whoever had the address last."""
+    former: tuple[Address, ...] = ()
+    """Those of the addresses that are the person's no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +80,19 @@ class Resolver:
         # What a blocked contact sends is set aside: who stores a message must not have their answer change meanwhile.
         hold = any(sighting.creates for sighting in sightings)
         known = await rows.find_addresses(unit, workspace_id, wanted, hold=hold)
+        recycled = _recycled(sightings, known)
+        for address in recycled:
+            del known[address]
         groups = [
             group
             for group in _group(sightings, known)
             if group.known or any(sightings[index].creates for index in group.sightings)
         ]
-        await self._claim(unit, workspace_id, groups, sightings, known)
+        await self._claim(unit, workspace_id, groups, sightings, known, recycled)
         found: list[Resolution | None] = [None] * len(sightings)
         changed: dict[UUID, None] = {}
         for group in groups:
-            resolution = await self._settle(unit, workspace_id, group, sightings, changed)
+            resolution = await self._settle(unit, workspace_id, group, sightings, known, changed)
             for index in group.sightings:
                 found[index] = resolution
         for contact in await rows.views(unit, workspace_id, list(changed)):
@@ -97,6 +106,7 @@ class Resolver:
         groups: Sequence[_Group],
         sightings: Sequence[Sighting],
         known: dict[Address, KnownAddress],
+        recycled: Collection[Address],
     ) -> None:
         """Take every unknown address for its group's identity, and write the people nobody knew."""
         claims: list[tuple[Address, UUID]] = []
@@ -113,6 +123,8 @@ class Resolver:
             identity_id = min(group.known)
             claims += [(address, identity_id) for address in fresh]
         claims.sort(key=lambda claim: (claim[0].kind, claim[0].scope, claim[0].value))
+        if released := [address for address, _ in claims if address in recycled]:
+            await moves.release(unit, workspace_id, released)
         won, contacts = 0, list[ContactView]()
         if newcomers:
             won, contacts = await rows.insert_people(unit, workspace_id, newcomers, claims)
@@ -129,6 +141,7 @@ class Resolver:
         workspace_id: UUID,
         group: _Group,
         sightings: Sequence[Sighting],
+        known: Mapping[Address, KnownAddress],
         changed: dict[UUID, None],
     ) -> Resolution:
         """Join what turned out to be one person, and take over what the channel says about them."""
@@ -139,6 +152,16 @@ class Resolver:
             person = _merged_person(group, sightings)
             if await rows.refresh_identity(unit, workspace_id, survivor, person):
                 changed[survivor.contact_id] = None
+            phone = _new_phone(group, sightings, known, survivor, person.phone)
+            if phone is not None and await moves.follow_phone(
+                unit, workspace_id, survivor.contact_id, survivor.identity_id, phone
+            ):
+                changed[survivor.contact_id] = None
+        for index in group.sightings:
+            sighting = sightings[index]
+            if sighting.former and sighting.at is not None:
+                current = [address for address in sighting.person.addresses if address not in sighting.former]
+                await moves.retire(unit, workspace_id, survivor.identity_id, sighting.former, current, sighting.at)
         return Resolution(
             survivor.identity_id, survivor.contact_id, survivor.blocked, survivor.unreachable, survivor.created
         )
@@ -175,7 +198,42 @@ class Resolver:
             survivor.contact_name,
             blocked=bool(blocked),
             unreachable=survivor.unreachable,
+            phone=survivor.phone,
         )
+
+
+def _recycled(sightings: Sequence[Sighting], known: Mapping[Address, KnownAddress]) -> list[Address]:
+    """Known addresses under which somebody speaks after they were given up."""
+    found: dict[Address, None] = {}
+    retired = {address: one.retired_at for address, one in known.items() if one.retired_at is not None}
+    if retired:
+        for sighting in sightings:
+            for address in sighting.person.addresses:
+                given_up = retired.get(address)
+                if given_up and sighting.at and given_up < sighting.at and address not in sighting.former:
+                    found[address] = None
+    return list(found)
+
+
+def _new_phone(
+    group: _Group,
+    sightings: Sequence[Sighting],
+    known: Mapping[Address, KnownAddress],
+    survivor: KnownAddress,
+    phone: str | None,
+) -> str | None:
+    """The number from now on, where this is news: webhooks come again, and late, and must not bring an old one back."""
+    if phone is None or phone == survivor.phone:
+        return None
+    if any(known[address].retired_at for address in group.addresses if address in known and phone == _e164(address)):
+        return None
+    fresh = any(address not in known and phone == _e164(address) for address in group.addresses)
+    moved = any(sightings[index].former for index in group.sightings)
+    return phone if survivor.phone is None or fresh or moved else None
+
+
+def _e164(address: Address) -> str:
+    return f"+{address.value}"
 
 
 def _group(sightings: Sequence[Sighting], known: dict[Address, KnownAddress]) -> list[_Group]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -173,7 +173,10 @@ class Recorder:
             claim, revealed = result.claim, _revealed(result)
             if set(revealed) - set(claim.recipient):
                 person = Person(addresses=(*claim.recipient, *revealed))
-                sightings.append(Sighting(claim.channel.kind, person, creates=False))
+                sighting = Sighting(claim.channel.kind, person, creates=False)
+                if not isinstance(result.outcome, Accepted):
+                    sighting = replace(sighting, at=result.at, former=claim.recipient[-1:])
+                sightings.append(sighting)
         await self._resolver.resolve(unit, workspace_id, sightings)
 
 

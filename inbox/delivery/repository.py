@@ -339,7 +339,8 @@ SELECT d.id, d.message_id, d.conversation_id, v.identity_id, d.channel_id, d.ord
     ),
     (SELECT coalesce(jsonb_agg(jsonb_build_array(a.kind, a.scope, a.value) ORDER BY a.first_seen_at, a.kind, a.value),
                      '[]')
-     FROM addresses a WHERE a.workspace_id = d.workspace_id AND a.identity_id = v.identity_id)
+     FROM addresses a WHERE a.workspace_id = d.workspace_id AND a.identity_id = v.identity_id
+        AND a.retired_at IS NULL)
 FROM deliveries d
 JOIN messages m ON m.workspace_id = d.workspace_id AND m.id = d.message_id
 JOIN conversations v ON v.workspace_id = d.workspace_id AND v.id = d.conversation_id

@@ -309,14 +309,18 @@ def _sighting(item: Item) -> Sighting | None:
     """Whom the item speaks of. Receipts do not make strangers into contacts."""
     inbound = item.inbound
     match inbound:
-        case MessageReceived(peer=person) | ReactionChanged(peer=person):
-            return Sighting(item.channel.kind, person)
-        case ReachabilityChanged(peer=person) | PreferenceChanged(peer=person) | StatusUpTo(peer=person):
+        case MessageReceived(peer=person, occurred_at=at) | ReactionChanged(peer=person, occurred_at=at):
+            return Sighting(item.channel.kind, person, at=at)
+        case ReachabilityChanged(peer=person, occurred_at=at) | PreferenceChanged(peer=person, occurred_at=at):
+            return Sighting(item.channel.kind, person, creates=False, at=at)
+        case StatusUpTo(peer=person):
             return Sighting(item.channel.kind, person, creates=False)
         case StatusReported(peer=Person() as person) if len(person.addresses) > 1:
             return Sighting(item.channel.kind, person, creates=False)
-        case IdentityChanged(old=old, new=new, phone=phone):
-            return Sighting(item.channel.kind, Person(addresses=(*old, *new), phone=phone), creates=False)
+        case IdentityChanged(old=old, new=new, phone=phone, occurred_at=at):
+            person = Person(addresses=(*old, *new), phone=phone)
+            former = tuple(address for address in old if address not in new)
+            return Sighting(item.channel.kind, person, creates=False, at=at, former=former)
         case _:
             return None
 
