@@ -123,12 +123,15 @@ async def insert_deliveries(
     conditions: SendConditions,
     at: datetime,
 ) -> None:
-    """``lease_epoch``: of the responder who wrote it; the gate refuses it when somebody took over (P9)."""
+    """``lease_epoch``: of the responder who wrote it; the gate refuses it when somebody took over (P9).
+
+    They are due at once by the database's clock, which is what claims compare with, however wrong this node's is.
+    """
     await unit.execute(
         """
         INSERT INTO deliveries (workspace_id, id, message_id, conversation_id, channel_id, ordinal, piece, purpose,
             epoch, hold_after_number, stop_when_closed, quiet, priority, expires_at, due_at, status_at)
-        SELECT $1, d.id, d.message_id, $2, $3, d.ordinal, d.piece, $9, $10, $11, $12, $13::jsonb, $14, $15, $4, $4
+        SELECT $1, d.id, d.message_id, $2, $3, d.ordinal, d.piece, $9, $10, $11, $12, $13::jsonb, $14, $15, now(), $4
         FROM unnest($5::uuid[], $6::uuid[], $7::smallint[], $8::jsonb[]) AS d (id, message_id, ordinal, piece)
         """,
         workspace_id,

@@ -130,24 +130,26 @@ class Sending:
         lease_epoch: int | None = None,
         takes_over: bool = False,
         fingerprint: bytes | None = None,
+        at: datetime | None = None,
     ) -> MessageView:
         """Queue a message in the transaction of the caller, who holds the lock of ``thread`` and has changed nothing in
         it that is not written. Raises ``ComposerRefused``, ``ContentTooLarge``, ``Invalid``; then nothing was queued.
 
         A ``Principal`` sends now, with files that are theirs to see; an ``Author`` has ordered it earlier, and what
         they named was checked then. ``lease_epoch``: refuse it, now and at the gate, once another responder has taken
-        over. ``takes_over``: who sends this becomes the responder.
+        over. ``takes_over``: who sends this becomes the responder. ``at``: the database's time, where it is known: the
+        clocks of nodes differ.
         """
+        now = at or datetime.now(UTC)
         writer, caller = (author, None) if isinstance(author, Author) else (Author.of(author), author)
         workspace_id = writer.workspace_id
         files = await self._files.outgoing(unit, workspace_id, media_ids(order.parts), caller=caller)
         composed = await Composer(self._templates, unit, channel, thread.id, files).compose(order.parts)
         purpose = "reply" if order.purpose == "human_agent" and writer.kind != "agent" else order.purpose
         _check_conditions(thread, conditions, lease_epoch if order.epoch is None else order.epoch)
-        await self._allow(unit, thread, channel, purpose, composed, bulk=conditions.bulk)
+        await self._allow(unit, thread, channel, purpose, composed, bulk=conditions.bulk, now=now)
         quoted = await self._quoted(unit, workspace_id, thread, order.reply_to_id)
         pieces = plan(channel, composed.parts)
-        now = datetime.now(UTC)
         message_id = new_id()
         number = note_message(thread, direction="out", preview=outgoing_preview(composed.parts), at=now)
         if takes_over:
@@ -193,12 +195,20 @@ class Sending:
         return message_id, external_id
 
     async def _allow(
-        self, unit: UnitOfWork, thread: Thread, channel: Channel, purpose: str, composed: Composed, *, bulk: bool
+        self,
+        unit: UnitOfWork,
+        thread: Thread,
+        channel: Channel,
+        purpose: str,
+        composed: Composed,
+        *,
+        bulk: bool,
+        now: datetime,
     ) -> None:
         """Refuse what would be refused at the gate anyway, with the reason (B4)."""
         standing = await self._conversations.standing(unit, channel, thread)
         refusal = standing.refusal(
-            datetime.now(UTC),
+            now,
             purpose=purpose,
             template=composed.templates_only,
             marketing=bulk or purpose == "marketing",

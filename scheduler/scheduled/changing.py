@@ -111,7 +111,7 @@ class Changes:
             _same(row, version)
             was = row.state
             fallback = await self._needs_fallback(unit, held)
-            message = await self._hand_over.queue(unit, row, place, fallback=fallback, by=caller)
+            message = await self._hand_over.queue(unit, row, place, held.now, fallback=fallback, by=caller)
             row.lateness_ms = None
             self._hand_over.handed(row, message, held.now, fallback=fallback)
             await self._hand_over.conclude(unit, row, place, Outcome("due"), held.now, by_hand=True)

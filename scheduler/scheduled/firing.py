@@ -104,7 +104,7 @@ class Firing:
         self, unit: UnitOfWork, workspace_id: UUID, row: Scheduled, place: Place, now: datetime, *, fallback: bool
     ) -> None:
         try:
-            message = await self._hand_over.queue(unit, row, place, fallback=fallback, by=None)
+            message = await self._hand_over.queue(unit, row, place, now, fallback=fallback, by=None)
         except Unavailable:
             raise  # nobody's fault: the clock tries it again
         except InboxError as error:

@@ -183,13 +183,12 @@ class Following:
         channel = await self._hand_over.directory.get(workspace_id, row.channel_id)
         times = await find_times(unit, workspace_id)
         zone = await rows.own_zone(unit, workspace_id, row.contact_id) or times.time_zone
+        place, now = Place(thread, channel, times, zone), await rows.database_time(unit)
         try:
-            message = await self._hand_over.queue(
-                unit, row, Place(thread, channel, times, zone), fallback=True, by=None
-            )
+            message = await self._hand_over.queue(unit, row, place, now, fallback=True, by=None)
         except Unavailable:
             raise
         except InboxError as error:
             return refusal(error)
-        self._hand_over.handed(row, message, await rows.database_time(unit), fallback=True)
+        self._hand_over.handed(row, message, now, fallback=True)
         return Outcome("due")

@@ -66,7 +66,7 @@ class HandOver:
         self._observe = observe
 
     async def queue(
-        self, unit: UnitOfWork, row: Scheduled, place: Place, *, fallback: bool, by: Principal | None
+        self, unit: UnitOfWork, row: Scheduled, place: Place, now: datetime, *, fallback: bool, by: Principal | None
     ) -> MessageView:
         """``by``: a person who sends it now, and answers for it; otherwise the gate asks the conditions again.
 
@@ -85,6 +85,7 @@ class HandOver:
             origin=OriginView("scheduled", row.id),
             conditions=UNCONDITIONAL if by is not None else conditions(row, place),
             takes_over=by is not None,
+            at=now,
         )
 
     @staticmethod
