@@ -129,6 +129,12 @@ async def claim_and_block(house: Blocked, world: World) -> None:
     assert min(seen["sending"], seen["cancelled"]) > 0, seen
 
 
+COUNTED = """
+SELECT bool_and(v.last_number = (SELECT count(*) FROM messages m WHERE m.conversation_id = v.id)) FROM conversations v
+"""
+"""Nobody's writing to a conversation was lost to somebody who wrote what they had read before."""
+
+
 async def test_block_against_a_send(house: Blocked, world: World) -> None:
     """A send is either refused, or its message cancelled; never queued after the block."""
     seen: Counter[str] = Counter()
@@ -142,6 +148,7 @@ async def test_block_against_a_send(house: Blocked, world: World) -> None:
             seen["cancelled"] += 1
         assert await world.node.fetchval("SELECT count(*) FROM deliveries WHERE state <> 'cancelled'") == 0
         assert await world.node.fetchval("SELECT status FROM conversations WHERE id = $1", thread.id) == "closed"
+    assert await world.node.fetchval(COUNTED)
     assert min(seen["refused"], seen["cancelled"]) > 0, seen
 
 
@@ -156,6 +163,7 @@ async def test_block_while_inbound_arrives(house: Blocked, world: World) -> None
         assert shown != aside
         seen["shown" if shown else "aside"] += 1
         assert await world.node.fetchval("SELECT status FROM conversations WHERE id = $1", thread.id) == "closed"
+    assert await world.node.fetchval(COUNTED)
     assert min(seen["shown"], seen["aside"]) > 0, seen
 
 
