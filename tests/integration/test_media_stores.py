@@ -1,6 +1,6 @@
 """Stores of files: what every store promises, proven on the local folder and on an S3 server.
 
-The S3 half needs two packages that are not part of the product: ``pip install obstore 'moto[server]'``.
+The S3 half needs packages of the extra ``dev`` and is skipped without them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LARGE = bytes(range(256)) * 50_000
 @pytest.fixture(scope="module")
 async def s3_endpoint() -> AsyncIterator[str]:
     pytest.importorskip("obstore", reason="the S3 store needs obstore: pip install omnichannel-inbox[s3]")
-    server = pytest.importorskip("moto.server", reason="the S3 server of the tests: pip install 'moto[server]'")
+    server = pytest.importorskip("moto.server", reason="the S3 server of the tests: pip install omnichannel-inbox[dev]")
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
