@@ -129,8 +129,12 @@ class Directory:
 
     async def state(self, connection: Connection, workspace_id: UUID, channel_id: UUID) -> str:
         """``enabled`` or ``disabled``, read in the caller's transaction: never from the cache."""
+        return (await self.state_and_health(connection, workspace_id, channel_id))[0]
+
+    async def state_and_health(self, connection: Connection, workspace_id: UUID, channel_id: UUID) -> tuple[str, str]:
+        """The same, with the health."""
         row = await rows.find_channel(connection, workspace_id, channel_id)
-        return "disabled" if row is None else row.state
+        return ("disabled", "ok") if row is None else (row.state, row.health)
 
     def unseal_app(self, row: AppRow) -> ProviderApp:
         secrets = orjson.loads(self._box.open(row.secrets, table="provider_apps", row=row.id, column="secrets"))

@@ -10,7 +10,9 @@ from channels.capabilities import WindowRule
 from contacts.repository import Reach
 from inbox.conversations.window import sending_until
 
-Reason = Literal["channel_disabled", "contact_blocked", "unreachable", "opted_out", "window_closed"]
+Reason = Literal[
+    "channel_disabled", "channel_unauthorised", "contact_blocked", "unreachable", "opted_out", "window_closed",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Standing:
     """What the answer rests on. ``window``: the channel's rule, if it has one."""
 
     channel_state: str
+    channel_health: str
     reach: Reach
     window: WindowRule | None
     window_opened_at: datetime | None
@@ -33,9 +36,11 @@ class Standing:
     def refusal(
         self, now: datetime, *, purpose: str = "reply", template: bool = False, marketing: bool = False
     ) -> Refusal | None:
-        """The first objection, in the order of the last gate. ``template``: it is made of templates only."""
+        """The first objection, for what does not pass by waiting. ``template``: it is made of templates only."""
         if self.channel_state != "enabled":
             return Refusal("channel_disabled", "this channel is disabled")
+        if self.channel_health == "reauthorise":
+            return Refusal("channel_unauthorised", "this channel has to be connected again first")
         if self.reach.blocked:
             return Refusal("contact_blocked", "this contact is blocked")
         if self.reach.unreachable is not None:

@@ -49,7 +49,7 @@ class Conversations:
     async def standing(self, unit: UnitOfWork, channel: Channel, thread: Thread) -> Standing:
         """What decides whether this conversation can take a message, as it is in this transaction."""
         return Standing(
-            await self._directory.state(unit.connection, channel.workspace_id, channel.id),
+            *await self._directory.state_and_health(unit.connection, channel.workspace_id, channel.id),
             await contact_rows.reach(unit, channel.workspace_id, thread.identity_id),
             channel.adapter.capabilities.window,
             thread.window_opened_at,

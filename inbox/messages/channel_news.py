@@ -31,10 +31,9 @@ class ChannelNews:
         await self._templates.told(
             unit, [(channel, inbound) for channel, inbound in found if isinstance(inbound, TemplateChanged)]
         )
-        for channel, inbound in sorted(found, key=lambda one: one[0].id):
-            if isinstance(inbound, AccountChanged):
-                data = {**inbound.data, "reason": inbound.reason, "health": inbound.health}
-                what = f"account.{inbound.aspect}"
-                await rows.keep_unsupported(unit, channel.workspace_id, channel.id, what, data)
-                await self._health.told(unit, channel, inbound)
+        told = [(channel, inbound) for channel, inbound in found if isinstance(inbound, AccountChanged)]
+        for channel, change in sorted(told, key=lambda one: one[0].id):
+            data = {**change.data, "reason": change.reason, "health": change.health}
+            await rows.keep_unsupported(unit, channel.workspace_id, channel.id, f"account.{change.aspect}", data)
+            await self._health.told(unit, channel, change)
         await self._traffic.note(unit, {channel.id: channel for channel, _ in found}.values())

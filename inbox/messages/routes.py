@@ -48,8 +48,8 @@ class MessageRoutes:
     ) -> Answer[MessageView]:
         """Queue a message. Its way out shows in `message.status` events and in its `status`.
 
-        A refusal says why in `reason`: `channel_disabled`, `contact_blocked`, `unreachable`, `window_closed` (with the
-        `templates` that may be sent instead) or `superseded`.
+        A refusal says why in `reason`: `channel_disabled`, `channel_unauthorised`, `contact_blocked`, `unreachable`,
+        `window_closed` (with the `templates` that may be sent instead) or `superseded`.
         """
         caller.require("messages.send")
         if idempotency_key is not None:

@@ -20,6 +20,7 @@ from channels.types import Account, Address, Fault
 from inbox.agents.principal import Principal
 from inbox.connections.asking import ProviderRefused
 from inbox.connections.health import ChannelHealth
+from inbox.conversations.service import ConversationUnknown
 from inbox.delivery.changes import MessageChanges, NotChangeable, OutcomeUnknown
 from inbox.delivery.schemas import EditIn
 from inbox.kernel.errors import Forbidden, Unavailable
@@ -246,6 +247,15 @@ async def test_a_late_edit_of_a_bot_is_refused_and_so_is_one_of_somebody_elses_m
     message_id = await sent(world)
     assert await refusal(world, message_id, words("x", epoch=99)) == "superseded"
     bot = Principal(world.workspace_id, uuid4(), "Bot", "bot", uuid4())
+    with pytest.raises(ConversationUnknown):
+        await changes(world).edit(bot, message_id, words("x"))
+    async with world.node.database.session() as connection:
+        await connection.execute(
+            "INSERT INTO agents (workspace_id, id, role, name) VALUES ($1, $2, 'bot', 'Bot')",
+            bot.workspace_id,
+            bot.agent_id,
+        )
+        await connection.execute("UPDATE conversations SET bot_id = $1, run_id = $1", bot.agent_id)
     with pytest.raises(Forbidden):
         await changes(world).edit(bot, message_id, words("x"))
 

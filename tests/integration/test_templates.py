@@ -358,6 +358,10 @@ async def test_the_composer_says_what_a_send_would_be_told(world: World) -> None
     composer = (await world.node.conversations.read(world.caller, blocked.id)).composer
     assert (composer.allowed, composer.reason, composer.templates) == (False, "contact_blocked", False)
     async with world.node.database.session() as connection:
+        await connection.execute("UPDATE channels SET health = 'reauthorise'")
+    composer = (await world.node.conversations.read(world.caller, open_thread.id)).composer
+    assert (composer.allowed, composer.reason) == (False, "channel_unauthorised")
+    async with world.node.database.session() as connection:
         await connection.execute("UPDATE channels SET state = 'disabled'")
     composer = (await world.node.conversations.read(world.caller, open_thread.id)).composer
     assert composer.reason == "channel_disabled"
