@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
-from channels.adapter import Http
+from channels.adapter import Adapter, Http
+from channels.capabilities import Capabilities
 from channels.outbound import OutboundPart, OutboundTemplate, TemplateValues
 from channels.templates import Template
 from channels.types import Account, Address
@@ -109,3 +110,17 @@ class RenewsToken(Protocol):
     async def renew(self, http: Http, account: Account) -> NewToken | None:
         """``None``: this account's token does not end. Raises ``FetchError``."""
         ...
+
+
+@runtime_checkable
+class VariesByAccount(Protocol):
+    """For kinds whose accounts can do different things; ``capabilities`` names what any of them can."""
+
+    def capabilities_of(self, account: Account) -> Capabilities:
+        """By the account's options. Pure."""
+        ...
+
+
+def capabilities_of(adapter: Adapter, account: Account) -> Capabilities:
+    """What this account can do."""
+    return adapter.capabilities_of(account) if isinstance(adapter, VariesByAccount) else adapter.capabilities

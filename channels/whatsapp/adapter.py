@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from channels.abilities import Endpoint, Finding
 from channels.adapter import AccountFacts, Http, HttpStream, OutboundFile, Upload
+from channels.capabilities import Capabilities
 from channels.content import MediaRef
 from channels.errors import FetchError, SendError
 from channels.meta.files import open_file
@@ -24,7 +25,7 @@ from channels.outbound import Accepted, Envelope, OutboundPart, OutboundTemplate
 from channels.templates import Template
 from channels.types import Account, Address, Fault, JsonObject, JsonValue, Person
 from channels.whatsapp import connection
-from channels.whatsapp.capabilities import CAPABILITIES, MEGABYTE
+from channels.whatsapp.capabilities import CAPABILITIES, MEGABYTE, of_account
 from channels.whatsapp.connection import waba_of
 from channels.whatsapp.definitions import LISTED_FIELDS, definition
 from channels.whatsapp.errors import FAULTS, fault_of_webhook
@@ -44,6 +45,9 @@ class WhatsAppAdapter:
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._graph = GraphApi(FAULTS)
         self._now = now
+
+    def capabilities_of(self, account: Account) -> Capabilities:
+        return of_account(account.options)
 
     def plan(self, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
         return plan(parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from channels.capabilities import Capabilities, ChoiceRule, MediaRule, RateRule, Receipts, TextLimit, WindowRule
@@ -64,3 +66,15 @@ CAPABILITIES: Final = Capabilities(
     templates=True,
     starts_conversations=True,
 )
+
+_RECIPIENT: Final = CAPABILITIES.rates[1]
+UPGRADED: Final = replace(CAPABILITIES, rates=(RateRule("channel", count=1000, seconds=1, burst=1000), _RECIPIENT))
+COEXISTING: Final = replace(CAPABILITIES, rates=(RateRule("channel", count=20, seconds=1, burst=20), _RECIPIENT))
+"""A number that the phone app uses too: it never gets more."""
+
+
+def of_account(options: Mapping[str, str]) -> Capabilities:
+    """By its throughput (channel facts, section 1.5). ``coexistence`` is entered by who connects: no answer tells."""
+    if options.get("coexistence") == "true":
+        return COEXISTING
+    return UPGRADED if options.get("throughput") == "HIGH" else CAPABILITIES

@@ -5,7 +5,7 @@ Nothing is held while a provider is asked. What an answer says about a token tha
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -23,6 +23,8 @@ from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.errors import Conflict
 
 SETUP: Final = "setup"
+DECIDED_BY_THE_PROVIDER: Final = frozenset({"throughput"})
+"""Options that follow what each check finds."""
 """Aspect of a channel's health: something at the provider is not set up as it has to be."""
 
 Connected: TypeAlias = Callable[[UnitOfWork, Channel], Awaitable[None]]
@@ -119,7 +121,7 @@ class Connecting:
             fields: dict[str, object] = {}
             if found.expires_at is not None and found.expires_at != row.token_expires_at:
                 fields["token_expires_at"] = found.expires_at
-            if connected and (options := {**found.options, **row.options}) != row.options:
+            if (options := _options(row.options, found.options, connected=connected)) != row.options:
                 fields["options"] = options
             if fields:
                 await self._health.save(unit, row, fields)
@@ -153,3 +155,9 @@ def _reports(facts: AccountFacts, findings: Sequence[FindingView]) -> list[Repor
     elif not any(one.code == "not_inspected" for one in findings):
         reports.append(Report(SETUP, "ok"))
     return reports
+
+
+def _options(own: Mapping[str, str], found: Mapping[str, str], *, connected: bool) -> dict[str, str]:
+    """What somebody entered stands, but for what the provider alone decides and may change: the throughput."""
+    granted = {name: value for name, value in found.items() if name in DECIDED_BY_THE_PROVIDER}
+    return {**(found if connected else {}), **own, **granted}

@@ -13,9 +13,12 @@ from uuid import UUID
 
 import orjson
 
+from channels.abilities import capabilities_of
 from channels.adapter import Adapter, WebhookSecrets
+from channels.capabilities import Capabilities
 from channels.types import Account
 from inbox.connections import repository as rows
+from inbox.connections.pace import at_own_pace
 from inbox.connections.repository import AppRow, ChannelRow
 from inbox.kernel.cache import ExpiringCache
 from inbox.kernel.connection import Connection
@@ -38,6 +41,12 @@ class Channel:
     adapter: Adapter = field(repr=False)
     token_version: int = 1
     """Of the token in ``account``: what is said about an older one says nothing about the channel."""
+    capabilities: Capabilities = field(init=False, repr=False, compare=False)
+    """Of this very account."""
+
+    def __post_init__(self) -> None:
+        own = at_own_pace(capabilities_of(self.adapter, self.account), self.account.options)
+        object.__setattr__(self, "capabilities", own)
 
     @property
     def owner(self) -> str:
@@ -46,7 +55,7 @@ class Channel:
 
     @property
     def window_hours(self) -> int | None:
-        window = self.adapter.capabilities.window
+        window = self.capabilities.window
         return None if window is None else window.hours
 
 

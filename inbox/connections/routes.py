@@ -98,7 +98,10 @@ class ChannelRoutes:
 
     @get("/v1/channels/{channel_id}/capabilities", errors=(Forbidden, ChannelUnknown))
     async def capabilities(self, caller: Principal, channel_id: UUID) -> Capabilities:
-        """Read what the channel can do: lengths, sizes, media types, buttons, windows, rates."""
+        """Read what the channel can do: lengths, sizes, media types, buttons, windows, rates.
+
+        Of this very account: with what its connection allows, and the rates at which it is really sent.
+        """
         return await self._channels.capabilities(caller, channel_id)
 
     @post("/v1/channels/{channel_id}/check", errors=(Forbidden, ChannelUnknown))

@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from channels.capabilities import Capabilities
+from inbox.connections.pace import FASTEST, RATE_OPTION, SLOWEST, read_rate
 
 State = Literal["enabled", "disabled"]
 Health = Literal["ok", "reauthorise", "paused", "degraded"]
@@ -27,12 +28,25 @@ AccountId: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length
 GivenSecret: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=256)]
 Secrets: TypeAlias = Annotated[list[GivenSecret], Field(min_length=1, max_length=MOST_SECRETS)]
 GivenToken: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
+
+
+def _with_a_rate(options: dict[str, str]) -> dict[str, str]:
+    if RATE_OPTION in options and read_rate(options[RATE_OPTION]) is None:
+        raise ValueError(f"{RATE_OPTION} is a number from {SLOWEST} to {FASTEST:.0f}")
+    return options
+
+
 Options: TypeAlias = Annotated[
     dict[
         Annotated[str, StringConstraints(min_length=1, max_length=64)],
         Annotated[str, StringConstraints(max_length=512)],
     ],
-    Field(max_length=50, description="Facts of the kind, such as `waba_id`. Shown to everybody: never credentials."),
+    AfterValidator(_with_a_rate),
+    Field(
+        max_length=50,
+        description="Facts of the kind, such as `waba_id`. Shown to everybody: never credentials. "
+        "`messages_per_second` replaces the general rate of the kind; the capabilities show what counts.",
+    ),
 ]
 
 

@@ -91,7 +91,7 @@ class Channels:
     async def capabilities(self, caller: Principal, channel_id: UUID) -> Capabilities:
         """Raises ``ChannelUnknown``."""
         caller.require("channels.read")
-        return (await self._directory.get(caller.workspace_id, channel_id)).adapter.capabilities
+        return (await self._directory.get(caller.workspace_id, channel_id)).capabilities
 
     # --- changing -----------------------------------------------------------------------------------------------------
 

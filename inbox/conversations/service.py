@@ -51,7 +51,7 @@ class Conversations:
         return Standing(
             *await self._directory.state_and_health(unit.connection, channel.workspace_id, channel.id),
             await contact_rows.reach(unit, channel.workspace_id, thread.identity_id),
-            channel.adapter.capabilities.window,
+            channel.capabilities.window,
             thread.window_opened_at,
             thread.window_closed_at,
         )
@@ -177,7 +177,7 @@ class Conversations:
             position=state.head,
             conversation=await self.view(caller.workspace_id, thread),
             contact=contact,
-            composer=composer_view(standing, datetime.now(UTC), templates=channel.adapter.capabilities.templates),
+            composer=composer_view(standing, datetime.now(UTC), templates=channel.capabilities.templates),
             unread=unread.get(thread.id, 0),
         )
 

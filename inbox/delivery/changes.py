@@ -137,7 +137,7 @@ class MessageChanges:
             message, thread, channel = await self._open(unit, caller, message_id, epoch=None)
             if await self._directory.state(unit.connection, caller.workspace_id, channel.id) != "enabled":
                 raise ComposerRefused("this channel is disabled", reason="channel_disabled")
-            hours = channel.adapter.capabilities.delete_within_hours
+            hours = channel.capabilities.delete_within_hours
             pieces = await rows.at_provider(unit, caller.workspace_id, message_id)
             oldest = min((piece.sent_at for piece in pieces if piece.sent_at is not None), default=None)
             if hours is not None and oldest is not None and oldest < datetime.now(UTC) - timedelta(hours=hours):
@@ -210,7 +210,7 @@ class MessageChanges:
         kind: ChangeKind,
         parts: bytes | None,
     ) -> _Change:
-        adapter, capabilities = channel.adapter, channel.adapter.capabilities
+        adapter, capabilities = channel.adapter, channel.capabilities
         offered = capabilities.edit if kind == "edit" else capabilities.delete
         if not offered or not isinstance(adapter, EditsMessages):
             verb = "edit" if kind == "edit" else "take back"

@@ -162,10 +162,7 @@ class Claims:
         free: int,
         in_air: Mapping[UUID, int],
     ) -> tuple[list[Claim], bool]:
-        limits = {
-            channel_id: limits_of(channel.adapter.capabilities.rates, channel.account.options)
-            for channel_id, channel in channels.items()
-        }
+        limits = {channel_id: limits_of(channel.capabilities.rates) for channel_id, channel in channels.items()}
         now, locked = await rows.lock_channel_buckets(unit, workspace_id, list(channels))
         general = {
             channel_id: rows.channel_bucket(row, limits[channel_id].channel.get(None), now)
@@ -320,7 +317,7 @@ def _facts(candidate: Candidate, channel: Channel, now: datetime) -> Facts:
         channel_health=candidate.channel_health,
         window_opened_at=candidate.window_opened_at,
         window_closed_at=candidate.window_closed_at,
-        window=channel.adapter.capabilities.window,
+        window=channel.capabilities.window,
     )
 
 

@@ -15,8 +15,6 @@ from uuid import UUID
 from channels.capabilities import RateRule
 
 CHANNEL: Final = "channel"
-RATE_OPTION: Final = "messages_per_second"
-"""Channel option that replaces the adapter's general rate, for accounts that were granted more (or less)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +84,11 @@ class ChannelLimits:
         return found
 
 
-def limits_of(rules: Sequence[RateRule], options: Mapping[str, str]) -> ChannelLimits:
+def limits_of(rules: Sequence[RateRule]) -> ChannelLimits:
     scopes: dict[str, dict[str | None, Limit]] = {"channel": {}, "recipient": {}, "group": {}}
     for rule in rules:
         lane = None if rule.lane == "any" else rule.lane
         scopes[rule.scope][lane] = Limit(rule.count / rule.seconds, max(1.0, rule.burst))
-    granted = _positive(options.get(RATE_OPTION))
-    if granted is not None:
-        scopes["channel"][None] = Limit(granted, max(1.0, granted))
     return ChannelLimits(scopes["channel"], scopes["recipient"], scopes["group"])
 
 
@@ -103,11 +98,3 @@ def recipient_key(conversation_id: UUID) -> str:
 
 def lane_key(base: str, lane: str | None) -> str:
     return base if lane is None else f"{base}:{lane}"
-
-
-def _positive(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else 0.0
-    except ValueError:
-        return None
-    return value if 0 < value <= 100_000 else None

@@ -52,7 +52,7 @@ class Signals:
         if route is None:
             return
         channel, peer, last = route
-        seconds = channel.adapter.capabilities.typing_seconds
+        seconds = channel.capabilities.typing_seconds
         now = time.monotonic()
         if seconds is None or now - self._typed_at.get(conversation_id, -seconds) < seconds * 0.8:
             return
@@ -82,7 +82,7 @@ class Signals:
         if route is None:
             return
         channel, peer, last = route
-        if not channel.adapter.capabilities.mark_read or last is None:
+        if not channel.capabilities.mark_read or last is None:
             return
         try:
             await channel.adapter.mark_read(self._http, channel.account, peer, last)

@@ -39,7 +39,7 @@ class ProfileRefresh:
             if now - self._looked.get(conversation_id, -EVERY.total_seconds()) < EVERY.total_seconds():
                 continue
             channel = await self._directory.get(event.workspace_id, data.message.channel_id)
-            if channel.adapter.capabilities.profiles:
+            if channel.capabilities.profiles:
                 wanted.setdefault(event.workspace_id, {})[conversation_id] = channel
         for workspace_id in sorted(wanted):
             channels = wanted[workspace_id]

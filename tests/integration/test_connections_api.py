@@ -274,6 +274,8 @@ class TestChannels:
             ({"name": ""}, ("/body/name", "string_too_short")),
             ({"token": ""}, ("/body/token", "too_short")),
             ({"options": {"a": 1}}, ("/body/options/a", "string_type")),
+            ({"options": {"messages_per_second": "fast"}}, ("/body/options", "value_error")),
+            ({"options": {"messages_per_second": "1001"}}, ("/body/options", "value_error")),
             ({"options": {"a": "x" * 513}}, ("/body/options/a", "string_too_long")),
             ({"api_base": "http://127.0.0.1:9000"}, ("/body/api_base", "not_allowed")),
             ({"api_base": "http://169.254.169.254"}, ("/body/api_base", "not_allowed")),

@@ -83,16 +83,9 @@ RULES = (
     ],
 )
 def test_which_buckets_a_message_draws_from(lane: str, is_group: bool, expected: dict[str, Limit]) -> None:
-    limits = limits_of(RULES, {})
+    limits = limits_of(RULES)
     assert dict(limits.keys(PEER, lane, is_group=is_group)) == expected
     assert limits.channel[None] == Limit(40, 40)
-
-
-@pytest.mark.parametrize(
-    ("option", "rate"), [("1000", 1000), ("0.5", 0.5), ("", 40), ("-1", 40), ("many", 40), ("nan", 40), ("inf", 40)]
-)
-def test_a_channel_may_have_been_granted_another_rate(option: str, rate: float) -> None:
-    assert limits_of(RULES, {"messages_per_second": option}).channel[None].rate == rate
 
 
 def test_hanging_channels_never_take_every_place() -> None:
