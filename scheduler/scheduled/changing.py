@@ -109,15 +109,11 @@ class Changes:
             row, place = held.row, held.place
             self._expect(row, *WAITING)
             _same(row, version)
-            was = row.state
             fallback = await self._needs_fallback(unit, held)
             message = await self._hand_over.queue(unit, row, place, held.now, fallback=fallback, by=caller)
             row.lateness_ms = None
             self._hand_over.handed(row, message, held.now, fallback=fallback)
             await self._hand_over.conclude(unit, row, place, Outcome("due"), held.now, by_hand=True)
-            if row.state == "scheduled" and was == "scheduled":
-                row.timer_number += 1
-                await self._hand_over.set_timer(unit, caller.workspace_id, row)
             return "sent_now"
 
         return await self._change(caller, scheduled_id, work)

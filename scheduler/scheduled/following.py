@@ -151,6 +151,7 @@ class Following:
                     await self._follow(unit, event.workspace_id, row, change)
 
     async def _follow(self, unit: UnitOfWork, workspace_id: UUID, row: Scheduled, change: MessageStatusChanged) -> None:
+        before = (row.state, row.reason, row.uncertain, row.message_id)
         fault = None if change.fault is None else change.fault.code
         result = outcome(change.status, fault, when_closed=row.when_closed, catch_up=row.catch_up)
         if result.state in ("held", "skipped") and await rows.anything_left(unit, workspace_id, change.message_id):
@@ -158,7 +159,6 @@ class Following:
         current = row.message_id == change.message_id
         if result.reason == "window_closed" and current and row.fallback is not None and not row.fell_back:
             result = await self._fall_back(unit, workspace_id, row)
-        before = (row.state, row.reason, row.uncertain, row.message_id)
         now = await rows.database_time(unit)
         last = not row.recurring or row.state not in ("scheduled", "held", "cancelled")
         if row.recurring:

@@ -116,7 +116,10 @@ class HandOver:
         if outcome.state == "held":
             row.become("held", outcome.reason, now)
             return
-        if by_hand and row.state == "scheduled":
+        if by_hand and row.due_at > now:
+            row.move(row.due, by_hand=row.by_hand)
+            row.become("scheduled", row.reason if row.state == "scheduled" else None, now)
+            await self.set_timer(unit, workspace_id, row)
             return
         await self.go_on(unit, row, place, outcome, now)
 
