@@ -19,6 +19,7 @@ import inbox.messages.models
 import inbox.subscriptions.models
 import inbox.templates.models
 import scheduler.scheduled.models
+import scheduler.sequences.models
 import scheduler.workflows.models
 from inbox.kernel.schema import metadata
 
@@ -40,6 +41,7 @@ MODULES = (
     inbox.subscriptions.models,
     inbox.templates.models,
     scheduler.scheduled.models,
+    scheduler.sequences.models,
     scheduler.workflows.models,
 )
 
