@@ -15,7 +15,7 @@ from delivery_world import ScriptedAdapter, World, customer_address, make_world
 from channels.adapter import Http
 from channels.content import TextPart
 from channels.errors import SendError
-from channels.inbound import MessageReceived, ReachabilityChanged
+from channels.inbound import Inbound, MessageReceived, ReachabilityChanged
 from channels.types import Account, Address, Fault, Person
 from inbox.blocking.at_provider import AtProvider
 from inbox.blocking.paused import Paused
@@ -29,6 +29,7 @@ from inbox.kernel.jobs import Jobs
 from inbox.kernel.reactions import Reactions
 from inbox.kernel.timers_firing import TimerFiring
 from inbox.kernel.wakeup import Wakeup
+from inbox.messages.receiving import Item
 from inbox.messages.schemas import SendIn
 from inbox.messages.sending import Sending, Sent
 
@@ -100,6 +101,14 @@ class Blocked:
         """The customer writes; each text is an external id, too."""
         await self.world.receive(*(said(self.world, text, customer=customer, **more) for text in texts))
 
+    async def receive(self, *inbound: Inbound) -> None:
+        """As ``World.receive``, on the database that has the reactions."""
+        world = self.world
+        items = [Item(world.channel, one, datetime.now(UTC)) for one in inbound]
+        await self.database.retrying(
+            lambda unit: world.node.receiver.receive(unit, world.workspace_id, items), attempts=10
+        )
+
     async def shown(self) -> list[str]:
         """The words of what came in, in all threads."""
         rows = await self.world.node.fetch("SELECT parts FROM messages WHERE direction = 'in' ORDER BY id")
@@ -137,11 +146,9 @@ def said(world: World, text: str, *, customer: int = 1, external_id: str | None 
 
 
 async def join(house: Blocked, *customers: int) -> None:
-    """The provider reveals that these are one person. The receiver's database has the reactions here."""
-    world = house.world
-    both = Person(tuple(customer_address(world.channel, number) for number in customers))
-    world.node.database = house.database
-    await world.receive(ReachabilityChanged("111", both, True, "", datetime.now(UTC)))
+    """The provider reveals that these are one person."""
+    both = Person(tuple(customer_address(house.world.channel, number) for number in customers))
+    await house.receive(ReachabilityChanged("111", both, True, "", datetime.now(UTC)))
 
 
 def soon(seconds: float = 3600) -> datetime:

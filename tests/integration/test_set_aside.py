@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from blocking_world import Blocked, make_blocked, said
+from blocking_world import Blocked, join, make_blocked, said
 from delivery_world import World, customer_address
 
 from channels.content import ChoicePart, MediaPart, MediaRef, TextPart
-from channels.inbound import Echo, MessageEdited, MessageUnsent, ReachabilityChanged, ReactionChanged
+from channels.inbound import Echo, MessageEdited, MessageUnsent, ReactionChanged
 from channels.types import Person
 from inbox.conversations.repository import Thread
 from inbox.conversations.schemas import ConversationQuery
@@ -208,9 +208,7 @@ async def test_it_follows_a_contact_that_becomes_another(house: Blocked, world: 
     older, newer = await world.conversation(), await world.conversation()
     await house.block(newer.contact_id)
     await house.hear("during", customer=2)
-    world.node.database = house.database
-    both = Person((customer_address(world.channel, 1), customer_address(world.channel, 2)))
-    await world.receive(ReachabilityChanged("111", both, True, "", datetime.now(UTC)))
+    await join(house, 1, 2)
     assert [one.contact_id for one in await read(house, older.contact_id)] == [older.contact_id]
     await house.hear("during", customer=1)
     await house.hear("more", customer=1)
