@@ -16,7 +16,7 @@ from channels.types import Fault
 from inbox.conversations.repository import Thread
 from inbox.kernel.database import Contended, UnitOfWork
 from inbox.messages import events
-from inbox.messages.repository import find_external, remove_native
+from inbox.messages.repository import find, find_external, remove_native
 from inbox.messages.statuses import RANK, StatusChange, advance, refresh_messages, stored_fault
 
 ECHO_INFERENCE = timedelta(minutes=10)
@@ -93,6 +93,7 @@ async def recognise_echo(unit: UnitOfWork, workspace_id: UUID, thread: Thread, e
     if delivery_id is None:
         return False
     await record_external_id(unit, workspace_id, delivery_id, echo.external_id, inferred=inferred)
+    await _link_quotes(unit, workspace_id, thread.channel_id, echo.external_id, delivery_id)
     concerned = await advance(unit, workspace_id, [StatusChange(delivery_id, "sent", echo.occurred_at)])
     await refresh_messages(unit, workspace_id, concerned)
     return True
@@ -115,12 +116,21 @@ async def settle_accepted(
     if duplicate is not None:
         unit.record(events.removed(workspace_id, *duplicate))
     parked = await unit.fetch(
-        """DELETE FROM parked_receipts WHERE workspace_id = $1 AND channel_id = $2 AND external_id = $3
-           RETURNING status, occurred_at, fault""",
+        f"""
+        WITH gone AS (
+            DELETE FROM parked_receipts WHERE workspace_id = $1 AND channel_id = $2 AND external_id = $3
+            RETURNING status, occurred_at, fault
+        ), linked AS ({LINK_QUOTES})
+        SELECT status, occurred_at, fault, NULL::uuid FROM gone
+        UNION ALL SELECT NULL, NULL, NULL, id FROM linked
+        """,
         workspace_id,
         channel_id,
         external_id,
+        delivery_id,
     )
+    await _tell_linked(unit, workspace_id, [row[3] for row in parked if row[3] is not None])
+    parked = [row for row in parked if row[3] is None]
     changes = []
     for row in sorted(parked, key=lambda row: RANK[row["status"]]):
         fault = None if row["fault"] is None else Fault(**row["fault"])
@@ -179,7 +189,32 @@ async def _claim(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, receipt
         channel_id,
         receipt.external_id,
     )
+    if found is not None:
+        await _link_quotes(unit, workspace_id, channel_id, receipt.external_id, found)
     return found
+
+
+LINK_QUOTES = """
+UPDATE messages m SET reply_to_id = d.message_id FROM deliveries d
+WHERE d.workspace_id = $1 AND d.id = $4 AND m.workspace_id = $1 AND m.channel_id = $2
+  AND m.reply_to_external_id = $3 AND m.reply_to_id IS NULL AND m.conversation_id = d.conversation_id
+RETURNING m.id
+"""
+"""Messages that quote what this delivery is now known to be, from before that was known."""
+
+
+async def _link_quotes(
+    unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, external_id: str, delivery_id: UUID
+) -> None:
+    found = await unit.fetch(LINK_QUOTES, workspace_id, channel_id, external_id, delivery_id)
+    await _tell_linked(unit, workspace_id, [row[0] for row in found])
+
+
+async def _tell_linked(unit: UnitOfWork, workspace_id: UUID, message_ids: Sequence[UUID]) -> None:
+    for message_id in sorted(message_ids):
+        message = await find(unit, workspace_id, message_id)
+        if message is not None:
+            unit.record(events.updated(workspace_id, message))
 
 
 async def _park(unit: UnitOfWork, workspace_id: UUID, receipts: Sequence[tuple[UUID, StatusReported]]) -> None:
