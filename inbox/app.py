@@ -48,6 +48,8 @@ from inbox.templates import events as template_events
 from inbox.templates.routes import TemplateRoutes
 from scheduler.scheduled import events as scheduled_events
 from scheduler.scheduled.routes import ScheduledRoutes
+from scheduler.workflows import events as workflow_events
+from scheduler.workflows.routes import BotRoutes, WorkflowRoutes
 
 DESCRIPTION = """One inbox for WhatsApp, Messenger, Instagram and Telegram.
 
@@ -65,6 +67,7 @@ EVENTS: Final[Mapping[str, type]] = {
     **scheduled_events.EVENTS,
     **set_aside_events.EVENTS,
     **subscription_events.EVENTS,
+    **workflow_events.EVENTS,
     **template_events.EVENTS,
 }
 """Everything that a log can say."""
@@ -148,6 +151,8 @@ def route_groups(runtime: Runtime) -> list[object]:
         QuarantineRoutes(runtime.replay),
         StreamRoutes(runtime.hub),
         SubscriptionRoutes(runtime.outgoing.service, EVENTS.keys()),
+        BotRoutes(runtime.bots, EVENTS.keys()),
+        WorkflowRoutes(runtime.workflows.service),
     ]
 
 

@@ -36,6 +36,7 @@ class Figures:
             async with self._runtime.database.session() as connection:
                 pending, oldest, quarantine = await ingest_rows.backlog(connection)
                 states = await delivery_rows.unfinished(connection)
+                await self._runtime.outgoing.metrics.sample(connection)
         except DatabaseUnavailable:
             self._database_up.set(0)
             return

@@ -79,6 +79,11 @@ from scheduler.build import build_clock
 from scheduler.metrics import ScheduledMetrics
 from scheduler.scheduled.build import build_scheduled
 from scheduler.ties import Ties
+from scheduler.workflows.bots import Bots
+from scheduler.workflows.build import build_workflows
+from scheduler.workflows.leases import lease_of
+from scheduler.workflows.moves import Moves
+from scheduler.workflows.responders import FirstResponders
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +178,8 @@ class Runtime:
         # Conversations and messages
         self.contacts = Contacts(self.database)
         self.conversations = Conversations(self.database, self.event_log, self.directory)
+        self.ties = Ties(self.conversations)
+        moves = Moves(self.conversations, self.ties)
         self.messages = Messages(self.database, self.event_log, self.conversations)
         wake_delivery = partial(self.wakeup.publish, DELIVERIES_TOPIC)
         self.media = build_media(self, MediaParts(self.conversations))
@@ -182,7 +189,7 @@ class Runtime:
         self.reactions.on("message.created", ProfileRefresh(self.directory, profiles).follow)
         files = self.media.service
         self.sending = Sending(
-            self.database, self.directory, self.conversations, files, self.templates.service, wake_delivery
+            self.database, self.directory, self.conversations, files, self.templates.service, wake_delivery, lease_of
         )
         self.signals = Signals(self.database, self.directory, self.conversations, self.http, self.supervisor)
 
@@ -197,6 +204,7 @@ class Runtime:
             self.signals.acknowledge,
             ChannelNews(health, self.templates.syncing),
             self.consequences,
+            FirstResponders(moves),
         )
         self.ingest_metrics = IngestMetrics(self.registry)
         self.processor = Processor(self.database, self.directory, providers, self.receiver, self.ingest_metrics)
@@ -207,7 +215,6 @@ class Runtime:
         # The way out, the live stream, and time
         self.delivery = build_delivery(self, files=files)
         self.blocking = Blocking(self)
-        self.ties = Ties(self.conversations)
         self.scheduled = build_scheduled(
             self,
             files=files,
@@ -216,7 +223,9 @@ class Runtime:
             ties=self.ties,
             metrics=ScheduledMetrics(self.registry),
         )
+        self.workflows = build_workflows(self, moves)
         self.blocking.paused.register(self.scheduled.paused)
+        self.blocking.paused.register(self.workflows.paused)
         self.relay = PostgresRelay(dsn, self.node)
         self.hub = build_hub(
             self.database,
@@ -227,10 +236,14 @@ class Runtime:
             relay=self.relay,
             pace=Pace(heartbeat=settings.heartbeat_seconds, queue_bytes=settings.socket_queue_bytes),
         )
-        self.outgoing = build_subscriptions(self, events_topic=EVENTS_TOPIC, owners_topic=TOKENS_TOPIC)
+        self.outgoing = build_subscriptions(
+            self, events_topic=EVENTS_TOPIC, owners_topic=TOKENS_TOPIC, answers=self.workflows.answers
+        )
+        self.bots = Bots(self.database, self.outgoing.service.registry, changed)
         self.clock = build_clock(self)
         self.blocking.register_timers(self.clock.firing)
         self.scheduled.register(self.clock.firing)
+        self.workflows.register(self.clock.firing, self.worker)
         self.clock.add_upkeep("templates", IntervalTrigger(minutes=30, jitter=300), self.templates.refresh)
         self.clock.add_upkeep("channels", IntervalTrigger(minutes=10, jitter=60), self.channel_upkeep.watch)
         self.clock.add_upkeep("tokens", IntervalTrigger(hours=6, jitter=600), self.channel_upkeep.ask_for_renewals)

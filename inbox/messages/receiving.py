@@ -54,6 +54,7 @@ from inbox.messages.consequences import Consequences
 from inbox.messages.preview import preview_of
 from inbox.messages.receipts import Receipts
 from inbox.messages.repository import ExternalRef, NewMessage
+from inbox.messages.responders import NoResponders, Responders, Takers, begins
 from inbox.messages.revisions import Revisions
 from inbox.messages.schemas import AuthorView, MessageView
 from inbox.messages.set_aside import SetAside
@@ -91,6 +92,7 @@ class _Batch:
     new: list[NewMessage] = field(default_factory=list)
     new_aside: list[NewAside] = field(default_factory=list)
     media: list[NewMedia] = field(default_factory=list)
+    takers: Takers = field(default_factory=NoResponders)
 
     def is_here(self, item: Item, external_id: str) -> bool:
         return (item.channel.id, external_id) in self.known or (item.channel.id, external_id) in self.aside
@@ -108,6 +110,7 @@ class Receiver:
         tapped: Callable[[Channel, str], None],
         news: ChannelNews,
         consequences: Consequences,
+        responders: Responders | None = None,
     ) -> None:
         self._resolver = resolver
         self._conversations = conversations
@@ -115,17 +118,19 @@ class Receiver:
         self._profiles = profiles
         self._tapped = tapped
         self._news = news
+        self._responders = responders or NoResponders()
         self._revisions = Revisions(attachments)
         self._set_aside = SetAside(attachments)
         self._receipts = Receipts(consequences)
 
     async def receive(self, unit: UnitOfWork, workspace_id: UUID, items: Sequence[Item]) -> None:
         """Store the items of one workspace, in order. Raises ``Contended``, ``TargetUnknown``."""
-        batch = _Batch(unit, workspace_id, items)
+        batch = _Batch(unit, workspace_id, items, takers=self._responders.takers(unit, workspace_id))
         await self._resolve(batch)
         there = await find_known(unit, workspace_id, _external_ids(items))
         batch.known, batch.aside = there.shown, there.aside
         await self._lock(batch, await rows.conversations_of_deliveries(unit, workspace_id, _correlations(batch)))
+        await _look_again(batch)
         for index, item in enumerate(items):
             if isinstance(item.inbound, MessageReceived):
                 await self._message(batch, index, item, item.inbound)
@@ -199,6 +204,7 @@ class Receiver:
             batch.unit, batch.workspace_id, thread, inbound
         ):
             return
+        beginning = inbound.echo is None and begins(thread)
         message = self._new_message(batch, item, inbound, thread)
         batch.new.append(message)
         for part in inbound.parts:
@@ -206,6 +212,8 @@ class Receiver:
                 batch.unit.after_commit(partial(self._tapped, item.channel, part.acknowledge))
         batch.known[key] = ExternalRef(item.channel.id, inbound.external_id, message.id, thread.id, None)
         await self._conversations.record_created(batch.unit, batch.workspace_id, thread)
+        if beginning:
+            await batch.takers.take(thread)
         conversation = thread_rows.view(thread, item.channel.window_hours)
         batch.unit.record(events.created(batch.workspace_id, _view(message), conversation))
 
@@ -303,6 +311,19 @@ class Receiver:
                 if thread is not None:
                     watermarks.append((thread, inbound))
         await self._receipts.apply(batch.unit, batch.workspace_id, reported, watermarks, batch.known, batch.by_id)
+
+
+async def _look_again(batch: _Batch) -> None:
+    """For what is quoted: under the lock of the conversation no send can be recorded unseen (``reconciliation``)."""
+    quoted = {
+        (item.channel.id, item.inbound.reply_to)
+        for item in batch.items
+        if isinstance(item.inbound, MessageReceived)
+        and item.inbound.reply_to
+        and not batch.is_here(item, item.inbound.reply_to)
+        and not batch.is_here(item, item.inbound.external_id)
+    }
+    batch.known.update(await rows.find_external(batch.unit, batch.workspace_id, sorted(quoted)))
 
 
 def _sighting(item: Item) -> Sighting | None:

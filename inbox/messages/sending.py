@@ -8,10 +8,10 @@ What may be sent now is decided here so that an agent hears at once; what may go
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from channels.errors import ContentRefused
@@ -20,7 +20,7 @@ from inbox.agents.principal import Principal
 from inbox.connections.directory import Channel, Directory
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.repository import Thread
-from inbox.conversations.service import Conversations, note_message
+from inbox.conversations.service import Conversations, ConversationUnknown, note_message
 from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.encoding import encode
 from inbox.kernel.errors import Conflict, InboxError, Invalid
@@ -74,6 +74,15 @@ class Sent:
     replayed: bool
 
 
+Lease: TypeAlias = Callable[[UnitOfWork, Principal, Thread, int | None], Awaitable[OriginView]]
+"""What a message of a program comes from, if it holds this conversation, which is locked, under the epoch that it names
+or any. Raises ``ComposerRefused`` with what happened, ``ConversationUnknown`` where it has no business."""
+
+
+async def nobodys(unit: UnitOfWork, caller: Principal, thread: Thread, epoch: int | None) -> OriginView:
+    raise ConversationUnknown("there is no such conversation")
+
+
 class Sending:
     def __init__(
         self,
@@ -83,6 +92,7 @@ class Sending:
         files: Files,
         templates: Templates,
         wake: Callable[[], None],
+        lease: Lease = nobodys,
     ) -> None:
         self._database = database
         self._directory = directory
@@ -90,27 +100,29 @@ class Sending:
         self._files = files
         self._templates = templates
         self._wake = wake
+        self._lease = lease
 
     async def send(self, caller: Principal, conversation_id: UUID, order: SendIn) -> Sent:
         """Raises ``ComposerRefused``, ``ContentTooLarge``, ``TokenReused``, ``ConversationUnknown``."""
         fingerprint = _fingerprint(conversation_id, order)
 
         async def work(unit: UnitOfWork) -> Sent:
-            thread = await self._conversations.access(unit, caller, conversation_id, lock=True)
+            thread = await self._conversations.lock(unit, caller.workspace_id, conversation_id)
             if order.client_token is not None:
                 earlier = await rows.find_by_token(unit, caller.workspace_id, caller.agent_id, order.client_token)
                 if earlier is not None:
                     return _replay(earlier, fingerprint)
+            origin = await self._lease(unit, caller, thread, order.epoch) if caller.confined else None
             channel = await self._directory.get(caller.workspace_id, thread.channel_id)
-            person = caller.role != "bot"
             message = await self.queue(
                 unit,
                 caller,
                 thread,
                 channel,
                 order,
-                lease_epoch=None if person else thread.epoch,
-                takes_over=person,
+                origin=origin,
+                lease_epoch=None if origin is None else thread.epoch,
+                takes_over=origin is None,
                 fingerprint=fingerprint,
             )
             return Sent(message, replayed=False)

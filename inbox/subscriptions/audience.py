@@ -28,7 +28,9 @@ class Audience:
     def __call__(self, event: StoredEvent) -> bool:
         if event.kind == RESET and self._own_id in event.payload:
             return True
-        return self._owner.sees(event.audience, event.holder_id) and (self._kinds is None or self._of_kind(event.kind, self._kinds))
+        return self._owner.sees(event.audience, event.holder_id) and (
+            self._kinds is None or self._of_kind(event.kind, self._kinds)
+        )
 
     def _of_kind(self, kind: str, kinds: frozenset[str]) -> bool:
         known = self._seen.get(kind)

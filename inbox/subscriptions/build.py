@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final, Protocol
 
+from prometheus_client import CollectorRegistry
+
 from inbox.kernel.clock import Clock, SystemClock
 from inbox.kernel.database import Database
 from inbox.kernel.eventlog import EventLog
@@ -12,6 +14,8 @@ from inbox.kernel.http import HttpClient, HttpSettings
 from inbox.kernel.secrets import SecretBox
 from inbox.kernel.settings import Settings
 from inbox.kernel.wakeup import Wakeup
+from inbox.subscriptions.answers import Answers
+from inbox.subscriptions.metrics import SubscriptionMetrics
 from inbox.subscriptions.posting import Answered, Poster
 from inbox.subscriptions.service import Subscriptions
 from inbox.subscriptions.vault import Vault
@@ -33,14 +37,23 @@ class Parts(Protocol):
     @property
     def wakeup(self) -> Wakeup: ...
     @property
+    def registry(self) -> CollectorRegistry: ...
+    @property
     def box(self) -> SecretBox: ...
 
 
 class Outgoing:
     """``service`` for whoever takes requests, on every node once ``start`` was called; ``run`` is for workers."""
 
-    def __init__(self, http: HttpClient[Answered], service: Subscriptions, worker: Worker) -> None:
+    def __init__(
+        self,
+        http: HttpClient[Answered],
+        service: Subscriptions,
+        worker: Worker,
+        metrics: SubscriptionMetrics,
+    ) -> None:
         self._http = http
+        self.metrics = metrics
         self.service = service
         self.worker = worker
 
@@ -58,8 +71,18 @@ class Outgoing:
         await self._http.stop()
 
 
-def build_subscriptions(parts: Parts, *, events_topic: str, owners_topic: str, clock: Clock | None = None) -> Outgoing:
-    """``events_topic``: published when a log grows; ``owners_topic``: when what an agent may do changes."""
+def build_subscriptions(
+    parts: Parts,
+    *,
+    events_topic: str,
+    owners_topic: str,
+    clock: Clock | None = None,
+    answers: Answers | None = None,
+) -> Outgoing:
+    """``events_topic``: published when a log grows; ``owners_topic``: when what an agent may do changes.
+
+    ``answers`` takes what programs answer to the events that they get.
+    """
     clock = clock or SystemClock()
     allow_private = parts.settings.allow_private_networks
     # Connections of its own, as many as there can be requests: slow receivers take none from the providers, and the
@@ -74,6 +97,7 @@ def build_subscriptions(parts: Parts, *, events_topic: str, owners_topic: str, c
         Answered,
     )
     vault, poster = Vault(parts.box), Poster(http, clock)
+    metrics = SubscriptionMetrics(parts.registry)
     changed = partial(parts.wakeup.publish, TOPIC)
     service = Subscriptions(parts.database, parts.event_log, vault, poster, clock, changed, allow_private=allow_private)
     worker = Worker(
@@ -85,5 +109,7 @@ def build_subscriptions(parts: Parts, *, events_topic: str, owners_topic: str, c
         clock,
         events_topic=events_topic,
         owners_topic=owners_topic,
+        answers=answers,
+        observe=metrics.attempted,
     )
-    return Outgoing(http, service, worker)
+    return Outgoing(http, service, worker, metrics)

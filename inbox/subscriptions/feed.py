@@ -16,29 +16,33 @@ from uuid import UUID
 
 from inbox.kernel.errors import Unavailable
 from inbox.kernel.eventlog import LogState, StoredEvent
-from inbox.kernel.ids import new_id
+from inbox.subscriptions import attempts
 from inbox.subscriptions import leases as rows
+from inbox.subscriptions.answers import Answer
 from inbox.subscriptions.audience import Audience, principal_of
 from inbox.subscriptions.lanes import WINDOW, Lanes, Parked
-from inbox.subscriptions.leases import AttemptRow, Claimed, Lease, Progress
+from inbox.subscriptions.leases import Claimed, Lease, Progress
 from inbox.subscriptions.pages import HoleInLog
 from inbox.subscriptions.posting import Exchange, Target, body_of
+from inbox.subscriptions.receivers import Receiver
 from inbox.subscriptions.repository import SubscriptionRow
-from inbox.subscriptions.retries import PROBE, gives_up_event, gives_up_receiver
-from inbox.subscriptions.schemas import Outcome, Purpose, Reason
+from inbox.subscriptions.retries import PROBE, gives_up_event
+from inbox.subscriptions.schemas import Outcome, Purpose
 from inbox.subscriptions.signing import message_id
 from inbox.subscriptions.tools import Tools
 
 log = logging.getLogger(__name__)
 
-MOST_IN_THE_AIR: Final = 8
-DOWN_AFTER: Final = 3
-"""Lanes that failed since the last success: then the receiver is held to be down, and asked one at a time."""
 PULL_AFTER: Final = timedelta(minutes=1)
 IDLE_SECONDS: Final = 3.0
 LONGEST_WAIT: Final = 1.0
 BATCH: Final = 32
 LANE_BATCH: Final = 16
+ANSWER_PAUSE: Final = 0.5
+
+
+class Unheeded(Exception):
+    """What a program answered could not take effect while the lease lasted."""
 
 
 class Feed:
@@ -53,11 +57,9 @@ class Feed:
         self._target = target
         self._audience = Audience(row.id, principal_of(row), row.kinds)
         self._tools = tools
-        self._failures = row.failures
-        self._failing_since = row.failing_since
-        self._failing: set[UUID] = {one.lane for one in claimed.lanes if one.attempts}
+        failing = (one.lane for one in claimed.lanes if one.attempts)
+        self._receiver = Receiver(row.failures, row.failing_since, failing)
         self._replays: set[UUID] = {one.lane for one in claimed.lanes if one.upto is not None}
-        self._busy_until: datetime | None = None
         self._in_air = 0
         self._changed: dict[UUID, Parked] = {}
         self._removed: set[UUID] = set()
@@ -112,8 +114,8 @@ class Feed:
             lease=self.lease,
             version=self.row.version,
             cursor=self.lanes.cursor,
-            failures=self._failures,
-            failing_since=self._failing_since,
+            failures=self._receiver.failures,
+            failing_since=self._receiver.failing_since,
             stalled=stalled,
             due_at=self._due_at(stalled),
             release=self._releasing,
@@ -173,7 +175,7 @@ class Feed:
     # --- sending ------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        while self._has_work() and self._in_air < min(self._allowed, self.lanes.jobs(self._tools.clock.now())):
+        while self._has_work() and self._in_air < min(self._receiver.allowed, self.lanes.jobs(self._tools.clock.now())):
             extra = self._in_air > 0
             if extra and not self._tools.slots.take():
                 return
@@ -185,7 +187,7 @@ class Feed:
     async def _work(self, extra: bool) -> None:
         """One request after the other, as long as there is something to send."""
         try:
-            while self._in_air <= self._allowed and self._has_work():
+            while self._in_air <= self._receiver.allowed and self._has_work():
                 await self._tools.recorder.room()
                 if not self._may_begin:
                     break
@@ -193,6 +195,8 @@ class Feed:
                     await self._drain(parked)
                 elif event := self.lanes.take():
                     await self._deliver(event)
+        except Unheeded:
+            self.close()
         except Exception:
             log.exception("a subscription cannot be worked off", extra={"subscription": str(self.row.id)})
             self.lost()
@@ -205,9 +209,10 @@ class Feed:
     async def _deliver(self, event: StoredEvent) -> None:
         exchange = await self._post(event)
         if exchange.delivered:
+            problem = await self._heed(event, exchange)
             self.lanes.settle(event)
             self._succeeded()
-            self._record(event, "event", 1, "delivered", exchange)
+            self._record(event, "event", 1, "delivered", exchange, problem=problem)
             if self.lanes.room == WINDOW // 2:
                 self._wake.set()  # read on before the lanes run dry
             return
@@ -215,8 +220,8 @@ class Feed:
         parked = self.lanes.park(event, exchange.at, next_at)
         self._removed.discard(parked.lane)
         self._changed[parked.lane] = parked
-        self._failed(parked.lane, exchange)
-        self._record(event, "event", 1, "failed", exchange, next_at)
+        self._receiver.failed(parked.lane, exchange)
+        self._record(event, "event", 1, "failed", exchange, next_at=next_at)
         await self._judge(exchange)
 
     async def _drain(self, parked: Parked) -> None:
@@ -242,7 +247,7 @@ class Feed:
             self.lanes.unpark(parked)
             self._changed.pop(parked.lane, None)
             self._removed.add(parked.lane)
-            self._failing.discard(parked.lane)
+            self._receiver.caught_up(parked.lane)
             self._tools.recorder.add(self)
 
     def _advance(self, parked: Parked, position: int) -> None:
@@ -258,13 +263,14 @@ class Feed:
         attempt = parked.attempts + 1
         parked.tried_at = exchange.at
         if exchange.delivered:
+            problem = await self._heed(event, exchange)
             self._succeeded()
-            self._record(event, purpose, attempt, "delivered", exchange)
+            self._record(event, purpose, attempt, "delivered", exchange, problem=problem)
             return True
         parked.attempts = attempt
         parked.failing_since = since = parked.failing_since or exchange.at
         self._changed[parked.lane] = parked
-        self._failed(parked.lane, exchange)
+        self._receiver.failed(parked.lane, exchange)
         if gives_up_event(exchange.at, since, attempt):
             self._record(event, purpose, attempt, "abandoned", exchange)
             await self._judge(exchange)
@@ -272,7 +278,7 @@ class Feed:
         parked.next_at = self._tools.retries.next_at(exchange.at, attempt, not_before=exchange.retry_after)
         if exchange.retry_after is None and self._probes(parked):
             parked.next_at = min(parked.next_at, exchange.at + PROBE)
-        self._record(event, purpose, attempt, "failed", exchange, parked.next_at)
+        self._record(event, purpose, attempt, "failed", exchange, next_at=parked.next_at)
         await self._judge(exchange)
         return False
 
@@ -282,33 +288,33 @@ class Feed:
 
     # --- what outcomes mean -------------------------------------------------------------------------------------------
 
-    def _succeeded(self) -> None:
-        if self._failures:
-            self._failures, self._failing_since = 0, None
-        if not self._failing:
-            return
-        was_down, self._failing = self._down or self.lanes.crowded, set()
-        if was_down:
-            now = self._tools.clock.now()
-            for parked in self.lanes.parked.values():
-                if parked.tried_at is None or now - parked.tried_at >= PULL_AFTER:
-                    parked.next_at = min(parked.next_at, now)
+    async def _heed(self, event: StoredEvent, exchange: Exchange) -> str | None:
+        """Let a program's answer have its effect before the event counts as delivered. What was wrong with it.
 
-    def _failed(self, lane: UUID, exchange: Exchange) -> None:
-        self._failing.add(lane)
-        self._failures += 1
-        self._failing_since = self._failing_since or exchange.at
-        if exchange.busy_until is not None:
-            self._busy_until = exchange.busy_until
+        Raises ``Unheeded`` when the lease ends before that could be done: then the event is sent again.
+        """
+        answers = self._tools.answers
+        if answers is None or self.row.role != "bot" or (exchange.json is None and not exchange.too_large):
+            return None
+        answer = Answer(self.row.id, self.row.agent_id, event, self.log.epoch, exchange.json)
+        while not self._over and self._time() < self._hold:
+            try:
+                return await answers.take(answer)
+            except Unavailable:
+                await asyncio.sleep(ANSWER_PAUSE)
+        raise Unheeded
+
+    def _succeeded(self) -> None:
+        if not self._receiver.succeeded(crowded=self.lanes.crowded):
+            return
+        now = self._tools.clock.now()
+        for parked in self.lanes.parked.values():
+            if parked.tried_at is None or now - parked.tried_at >= PULL_AFTER:
+                parked.next_at = min(parked.next_at, now)
 
     async def _judge(self, exchange: Exchange) -> None:
-        if exchange.gone:
-            await self._give_up("gone")
-        elif self._failing_since and gives_up_receiver(exchange.at, self._failing_since, self._failures):
-            await self._give_up("failing")
-
-    async def _give_up(self, reason: Reason) -> None:
-        if not self._closing:
+        reason = self._receiver.given_up(exchange)
+        if reason is not None and not self._closing:
             self._closing = True
             # With how far it is: once it is disabled, nothing of this lease counts any more.
             await self._tools.disable(self.progress(), reason)
@@ -321,45 +327,28 @@ class Feed:
         attempt: int,
         outcome: Outcome,
         exchange: Exchange,
+        *,
         next_at: datetime | None = None,
+        problem: str | None = None,
     ) -> None:
-        row = AttemptRow(
-            workspace_id=event.workspace_id,
-            subscription_id=self.lease.subscription_id,
-            id=new_id(),
-            attempted_at=exchange.at,
-            purpose=purpose,
-            message_id=message_id(self.lease.subscription_id, self.log.epoch, event.position),
-            position=event.position,
-            kind=event.kind,
-            conversation_id=event.conversation_id,
-            attempt=attempt,
-            outcome=outcome,
-            status=exchange.status,
-            error=exchange.error,
-            milliseconds=exchange.milliseconds,
-            bytes=exchange.bytes,
-            answer=exchange.answer,
+        entry = attempts.of_event(
+            self.lease.subscription_id,
+            self.log.epoch,
+            event,
+            purpose,
+            attempt,
+            outcome,
+            exchange,
             next_at=next_at,
+            problem=problem,
         )
-        self._tools.recorder.add(self, row)
+        self._tools.recorder.add(self, entry)
 
     # --- state --------------------------------------------------------------------------------------------------------
 
     @property
-    def _down(self) -> bool:
-        return len(self._failing) >= DOWN_AFTER
-
-    @property
-    def _allowed(self) -> int:
-        return 1 if self._down else MOST_IN_THE_AIR
-
-    @property
     def _paused(self) -> bool:
-        """The receiver asked for time."""
-        if self._busy_until is not None and self._busy_until <= self._tools.clock.now():
-            self._busy_until = None
-        return self._busy_until is not None
+        return self._receiver.paused(self._tools.clock.now())
 
     @property
     def _stalled(self) -> bool:
@@ -371,7 +360,7 @@ class Feed:
 
     def _probes(self, parked: Parked) -> bool:
         """Whether this lane is the one by which a receiver that is down is found again."""
-        return self._down and parked.position == min(one.position for one in self.lanes.parked.values())
+        return self._receiver.down and parked.position == min(one.position for one in self.lanes.parked.values())
 
     def _due(self) -> Parked | None:
         return self.lanes.due(self._tools.clock.now()) if self.lanes.parked else None
@@ -381,8 +370,9 @@ class Feed:
 
     def _due_at(self, stalled: bool) -> datetime | None:
         due = self.lanes.next_due()
-        if self._busy_until is not None and stalled:
-            return max(due, self._busy_until) if due and self.lanes.crowded else self._busy_until
+        busy_until = self._receiver.busy_until
+        if busy_until is not None and stalled:
+            return max(due, busy_until) if due and self.lanes.crowded else busy_until
         return due
 
     def _pause(self) -> float:

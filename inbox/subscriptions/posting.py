@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -24,6 +24,8 @@ from inbox.subscriptions.retries import retry_after
 TIMEOUT: Final = 15.0
 MOST_ANSWER_BYTES: Final = 64 * 1024
 KEPT_ANSWER: Final = 512
+JSON: Final = "application/json"
+Body: TypeAlias = bytes
 SHORTEST_HIDDEN: Final = 6
 """A path of ``/`` or ``/hook`` hides nothing."""
 
@@ -71,7 +73,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What came of one request. ``error`` is set when there was no complete answer."""
+    """What came of one request. ``error`` is set when there was no complete answer.
+
+    ``json``: the whole answer, where the receiver says that it is JSON; ``too_large``: it was more than is read.
+    """
 
     at: datetime
     status: int | None
@@ -80,6 +85,8 @@ class Exchange:
     bytes: int
     answer: str
     retry_after: datetime | None = None
+    json: Body | None = field(default=None, repr=False)
+    too_large: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -112,14 +119,14 @@ class Poster:
         began = time.perf_counter()
         status: int | None = None
         error: str | None = None
-        answer, after = "", None
+        answer, after, json, too_large = "", None, None, False
         try:
             got = await self._http.request(
                 "POST", target.url, headers=headers, body=body, timeout=self._timeout, max_bytes=MOST_ANSWER_BYTES
             )
         except AnswerTooLarge as large:
             # The receiver has it and has answered; how much it said does not matter.
-            status = large.status
+            status, too_large = large.status, True
         except HttpError as failed:
             error = failed.reason
         else:
@@ -127,7 +134,10 @@ class Poster:
             answer = shown(got.body, target.url) if got.body else ""
             if header := got.headers.get("retry-after"):
                 after = retry_after(header, self._clock.now())
-        return Exchange(now, status, error, int(1000 * (time.perf_counter() - began)), len(body), answer, after)
+            if got.body and got.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON:
+                json = got.body
+        milliseconds = int(1000 * (time.perf_counter() - began))
+        return Exchange(now, status, error, milliseconds, len(body), answer, after, json, too_large)
 
 
 def shown(body: bytes, url: str) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeAlias
 
 from inbox.kernel.database import CONTENDED, Database, DatabaseUnavailable
 from inbox.subscriptions import leases as rows
@@ -35,9 +36,19 @@ class Recorded(Protocol):
     def not_saved(self, progress: Progress) -> None: ...
 
 
+Observer: TypeAlias = Callable[[Sequence[AttemptRow]], None]
+
+
+def unobserved(attempts: Sequence[AttemptRow]) -> None:
+    return None
+
+
 class Recorder:
-    def __init__(self, database: Database, *, lease_seconds: float) -> None:
+    """``observe`` is told of attempts once they are written."""
+
+    def __init__(self, database: Database, *, lease_seconds: float, observe: Observer = unobserved) -> None:
         self._database = database
+        self._observe = observe
         self._lease_seconds = lease_seconds
         self._attempts: list[AttemptRow] = []
         self._touched: dict[Recorded, None] = {}
@@ -104,6 +115,7 @@ class Recorder:
             self._touched = {**dict.fromkeys(touched), **self._touched}
             raise
         del self._attempts[: len(attempts)]
+        self._observe(attempts)
         if len(self._attempts) < MOST_WAITING:
             self._room.set()
         for one, written in zip(touched, progress, strict=True):

@@ -237,6 +237,41 @@ async def try_now(unit: UnitOfWork, workspace_id: UUID, subscription_id: UUID, n
     )
 
 
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OutFigures:
+    """``states``: how many subscriptions, by state and reason (empty: none)."""
+
+    states: Mapping[tuple[str, str], int]
+    oldest_seconds: float
+    lanes: int
+
+
+async def figures(connection: Connection) -> OutFigures:
+    """Of the whole installation."""
+    states = await connection.fetch("SELECT state, coalesce(reason, ''), count(*) FROM subscriptions GROUP BY 1, 2")
+    row = await connection.fetchrow(
+        """
+        WITH next AS (
+            SELECT s.workspace_id, s.cursor + 1 AS position FROM subscriptions s
+            JOIN event_logs l ON l.workspace_id = s.workspace_id
+            WHERE s.state = 'enabled' AND l.epoch = s.epoch AND l.head > s.cursor
+            UNION
+            SELECT n.workspace_id, n.position FROM subscription_lanes n
+            JOIN subscriptions s ON s.workspace_id = n.workspace_id AND s.id = n.subscription_id
+            WHERE s.state = 'enabled' AND n.upto IS NULL
+        )
+        SELECT coalesce(extract(epoch FROM now() - min(e.created_at)), 0)::float8,
+            (SELECT count(*) FROM subscription_lanes WHERE upto IS NULL)
+        FROM next JOIN events e ON e.workspace_id = next.workspace_id AND e.position = next.position
+        """
+    )
+    assert row is not None
+    return OutFigures({(found[0], found[1]): found[2] for found in states}, max(0.0, row[0]), row[1])
+
+
 # --- the delivery log -------------------------------------------------------------------------------------------------
 
 ATTEMPT = """id, attempted_at, purpose, message_id, position, kind, conversation_id, attempt, outcome, status, error,

@@ -11,6 +11,12 @@ from inbox.agents.schemas import ListQuery
 from inbox.kernel.errors import Fault, Forbidden, Invalid
 from inbox.kernel.pages import Page
 from inbox.kernel.web import Query, delete, get, patch, post
+from inbox.subscriptions.registry import (
+    OwnerDisabled,
+    SubscriptionInUse,
+    SubscriptionUnknown,
+    TooManySubscriptions,
+)
 from inbox.subscriptions.schemas import (
     AttemptDetail,
     AttemptQuery,
@@ -25,15 +31,7 @@ from inbox.subscriptions.schemas import (
     SubscriptionPatch,
     SubscriptionView,
 )
-from inbox.subscriptions.service import (
-    AttemptUnknown,
-    OwnerDisabled,
-    SubscriptionDisabled,
-    Subscriptions,
-    SubscriptionUnknown,
-    TooManyReplays,
-    TooManySubscriptions,
-)
+from inbox.subscriptions.service import AttemptUnknown, SubscriptionDisabled, Subscriptions, TooManyReplays
 
 
 class SubscriptionRoutes:
@@ -70,7 +68,7 @@ class SubscriptionRoutes:
         self._check_kinds(body.kinds)
         return await self._subscriptions.change(caller, subscription_id, body)
 
-    @delete("/v1/subscriptions/{subscription_id}", errors=(Forbidden, SubscriptionUnknown))
+    @delete("/v1/subscriptions/{subscription_id}", errors=(Forbidden, SubscriptionUnknown, SubscriptionInUse))
     async def remove(self, caller: Principal, subscription_id: UUID) -> None:
         """Delete a subscription. What is in the air may still arrive."""
         await self._subscriptions.delete(caller, subscription_id)

@@ -6,22 +6,21 @@ What is changed here is noticed by the node that delivers: at once through the w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from inbox.agents.principal import Principal
 from inbox.kernel.clock import Clock
-from inbox.kernel.database import Database, UnitOfWork
+from inbox.kernel.database import Database
 from inbox.kernel.encoding import encode
 from inbox.kernel.errors import Conflict, Invalid, NotFound
 from inbox.kernel.eventlog import EventLog
-from inbox.kernel.http_guard import Network, NotAllowed, parse_url
+from inbox.kernel.http_guard import Network
 from inbox.kernel.ids import new_id
-from inbox.subscriptions import events, leases
+from inbox.subscriptions import attempts, leases
 from inbox.subscriptions import repository as rows
-from inbox.subscriptions.leases import AttemptRow
-from inbox.subscriptions.posting import Exchange, Poster, body_of
+from inbox.subscriptions.posting import Poster, body_of
+from inbox.subscriptions.registry import Registry, SubscriptionUnknown
 from inbox.subscriptions.repository import SubscriptionRow
 from inbox.subscriptions.schemas import (
     AttemptDetail,
@@ -38,25 +37,14 @@ from inbox.subscriptions.schemas import (
     SubscriptionPatch,
     SubscriptionView,
 )
-from inbox.subscriptions.signing import new_secret
-from inbox.subscriptions.vault import StoredSecret, Vault
+from inbox.subscriptions.vault import Vault
 from inbox.subscriptions.views import view
 
-MOST_PER_WORKSPACE: Final = 500
 MOST_REPLAYS: Final = 5
-MOST_SECRETS: Final = 4
-
-
-class SubscriptionUnknown(NotFound):
-    code = "subscription_not_found"
 
 
 class AttemptUnknown(NotFound):
     code = "attempt_not_found"
-
-
-class TooManySubscriptions(Conflict):
-    code, title = "too_many_subscriptions", f"A workspace has at most {MOST_PER_WORKSPACE} subscriptions"
 
 
 class TooManyReplays(Conflict):
@@ -67,12 +55,8 @@ class SubscriptionDisabled(Conflict):
     code, title = "subscription_disabled", "The subscription is disabled"
 
 
-class OwnerDisabled(Conflict):
-    code, title = "owner_disabled", "The agent whose events it gets is disabled"
-
-
 class Subscriptions:
-    """``changed`` is called after every commit, with the workspace."""
+    """``changed`` is called after every commit, with the workspace. ``registry``: for rooms with some of their own."""
 
     def __init__(
         self,
@@ -90,8 +74,7 @@ class Subscriptions:
         self._vault = vault
         self._poster = poster
         self._clock = clock
-        self._changed = changed
-        self._allow_private = allow_private
+        self.registry = Registry(vault, clock, changed, allow_private=allow_private)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -127,7 +110,11 @@ class Subscriptions:
                 state = await self._event_log.state(connection, row.workspace_id)
                 after, upto = found.position - 1, found.position
                 stored = await self._event_log.read(connection, row.workspace_id, after=after, upto=upto)
-                if stored and f"_{state.epoch.hex[:8]}_" in found.message_id and caller.sees(stored[0].audience, stored[0].holder_id):
+                if (
+                    stored
+                    and f"_{state.epoch.hex[:8]}_" in found.message_id
+                    and caller.sees(stored[0].audience, stored[0].holder_id)
+                ):
                     body = body_of(stored[0], state.epoch).decode()
         headers = {
             "content-type": "application/json",
@@ -147,91 +134,34 @@ class Subscriptions:
     async def create(self, caller: Principal, fields: SubscriptionIn) -> SubscriptionCreated:
         """It begins with the next event. Raises ``Invalid``, ``TooManySubscriptions``."""
         caller.require("subscriptions.write")
-        origin = self._origin(fields.url)
-        subscription_id, secret = new_id(), new_secret()
         async with self._database.transaction() as unit:
-            if await rows.count(unit, caller.workspace_id) >= MOST_PER_WORKSPACE:
-                raise TooManySubscriptions("delete one that is not used any more")
-            row = await rows.insert(
-                unit,
-                caller.workspace_id,
-                subscription_id,
-                agent_id=fields.agent_id or caller.agent_id,
-                name=fields.name,
-                url=self._vault.seal_url(subscription_id, fields.url),
-                origin=origin,
-                secrets=self._vault.seal_secrets(subscription_id, [StoredSecret(secret)]),
-                kinds=fields.kinds,
-            )
-            if row is None:
-                raise Invalid.at("/body/agent_id", "there is no such agent, or it is disabled", "unknown_agent")
-            unit.record(events.created(caller.workspace_id, view(row)))
-            self._announce(unit, caller.workspace_id)
-        return SubscriptionCreated(view(row, fields.url), secret)
+            return await self.registry.create(unit, caller, fields)
 
     async def change(self, caller: Principal, subscription_id: UUID, patch: SubscriptionPatch) -> SubscriptionView:
         """Raises ``SubscriptionUnknown``, ``Invalid``. Disabled, it keeps its place in the log."""
         caller.require("subscriptions.write")
-        fields: dict[str, object] = {}
-        if patch.name is not None:
-            fields["name"] = patch.name
-        if patch.kinds is not None or patch.all_kinds:
-            fields["kinds"] = patch.kinds
-        if patch.url is not None:
-            fields |= {"url": self._vault.seal_url(subscription_id, patch.url), "origin": self._origin(patch.url)}
         async with self._database.transaction() as unit:
-            row = await self._lock(unit, caller, subscription_id)
-            if fields:
-                row = await rows.update(unit, caller.workspace_id, subscription_id, fields)
-                unit.record(events.updated(caller.workspace_id, view(row)))
-            if patch.url is not None:
-                await rows.try_now(unit, caller.workspace_id, subscription_id, self._clock.now())
-            if patch.state == "disabled":
-                paused = await rows.disable(unit, caller.workspace_id, subscription_id, "paused")
-                if paused is not None:
-                    row = paused
-                    unit.record(events.disabled(caller.workspace_id, view(row)))
-            self._announce(unit, caller.workspace_id)
+            row = await self.registry.change(unit, caller, subscription_id, patch)
         return self._view(caller, row)
 
     async def enable(self, caller: Principal, subscription_id: UUID, fields: EnableIn) -> SubscriptionView:
         """Go on where it stopped, or with the next event. Raises ``SubscriptionUnknown``, ``OwnerDisabled``."""
         caller.require("subscriptions.write")
         async with self._database.transaction() as unit:
-            row = await self._lock(unit, caller, subscription_id)
-            if row.agent_disabled:
-                raise OwnerDisabled("enable the agent first, or make a subscription for another one")
-            if row.state == "disabled":
-                now = self._clock.now()
-                row = await rows.enable(unit, caller.workspace_id, subscription_id, now, skip=fields.skip)
-                unit.record(events.updated(caller.workspace_id, view(row)))
-                self._announce(unit, caller.workspace_id)
+            row = await self.registry.enable(unit, caller, subscription_id, skip=fields.skip)
         return self._view(caller, row)
 
     async def rotate(self, caller: Principal, subscription_id: UUID, fields: RotateIn) -> SecretRotated:
         """A new secret; the one before goes on signing for a while. Raises ``SubscriptionUnknown``."""
         caller.require("subscriptions.write")
-        now = self._clock.now()
-        until, secret = now + timedelta(hours=fields.overlap_hours), new_secret()
         async with self._database.transaction() as unit:
-            row = await self._lock(unit, caller, subscription_id)
-            known = self._vault.secrets(row.id, row.secrets)
-            kept = [StoredSecret(one.secret, _earlier(one.until, until)) for one in known]
-            valid = [one for one in kept if one.until is not None and one.until > now][: MOST_SECRETS - 1]
-            sealed = self._vault.seal_secrets(row.id, [StoredSecret(secret), *valid])
-            row = await rows.update(unit, caller.workspace_id, subscription_id, {"secrets": sealed})
-            unit.record(events.updated(caller.workspace_id, view(row)))
-            self._announce(unit, caller.workspace_id)
-        return SecretRotated(secret, until)
+            return await self.registry.rotate(unit, caller, subscription_id, fields)
 
     async def delete(self, caller: Principal, subscription_id: UUID) -> None:
-        """Raises ``SubscriptionUnknown``."""
+        """Raises ``SubscriptionUnknown``, ``SubscriptionInUse``."""
         caller.require("subscriptions.write")
         async with self._database.transaction() as unit:
-            if not await rows.delete(unit, caller.workspace_id, subscription_id):
-                raise SubscriptionUnknown("there is no such subscription")
-            unit.record(events.deleted(caller.workspace_id, subscription_id))
-            self._announce(unit, caller.workspace_id)
+            await self.registry.delete(unit, caller, subscription_id)
 
     # --- sending again, and trying out --------------------------------------------------------------------------------
 
@@ -243,7 +173,7 @@ class Subscriptions:
         caller.require("subscriptions.write")
         first, last = fields.bounds
         async with self._database.transaction() as unit:
-            row = await self._lock(unit, caller, subscription_id)
+            row = await self.registry.lock(unit, caller, subscription_id)
             if row.state == "disabled":
                 raise SubscriptionDisabled("enable it first")
             state = await self._event_log.state(unit.connection, caller.workspace_id)
@@ -254,7 +184,7 @@ class Subscriptions:
                 raise TooManyReplays("wait for one to end")
             now = self._clock.now()
             lane = await rows.insert_replay(unit, caller.workspace_id, subscription_id, now, first=first, last=last)
-            self._announce(unit, caller.workspace_id)
+            self.registry.announce(unit, caller.workspace_id)
         return ReplayView(lane, first, last)
 
     async def ping(self, caller: Principal, subscription_id: UUID) -> AttemptView:
@@ -274,24 +204,15 @@ class Subscriptions:
             "data": {"subscription_id": row.id},
         }
         exchange = await self._poster.post(target, message_id, encode(document))
-        entry = _ping_entry(row, attempt_id, message_id, exchange)
+        entry = attempts.of_ping(row.workspace_id, row.id, attempt_id, message_id, exchange)
         async with self._database.transaction() as unit:
             await leases.log_attempts(unit, [entry])
             if exchange.delivered:
                 await rows.try_now(unit, row.workspace_id, row.id, self._clock.now())
-                self._announce(unit, caller.workspace_id)
+                self.registry.announce(unit, caller.workspace_id)
         return AttemptView(**{name: getattr(entry, name) for name in AttemptView.__dataclass_fields__})
 
     # --- parts --------------------------------------------------------------------------------------------------------
-
-    def _origin(self, url: str) -> str:
-        try:
-            parsed = parse_url(url, self._allow_private)
-        except NotAllowed as no:
-            raise Invalid.at("/body/url", f"this address is not allowed: {no.reason}", "address_refused") from None
-        if parsed.scheme != "https" and not self._allow_private:
-            raise Invalid.at("/body/url", "events are sent over https only", "https_required")
-        return str(parsed.origin())
 
     def _view(self, caller: Principal, row: SubscriptionRow) -> SubscriptionView:
         return view(row, self._vault.url(row.id, row.url) if caller.may("subscriptions.write") else None)
@@ -302,38 +223,3 @@ class Subscriptions:
         if row is None:
             raise SubscriptionUnknown("there is no such subscription")
         return row
-
-    async def _lock(self, unit: UnitOfWork, caller: Principal, subscription_id: UUID) -> SubscriptionRow:
-        row = await rows.find(unit.connection, caller.workspace_id, subscription_id, lock=True)
-        if row is None:
-            raise SubscriptionUnknown("there is no such subscription")
-        return row
-
-    def _announce(self, unit: UnitOfWork, workspace_id: UUID) -> None:
-        unit.after_commit(lambda: self._changed(workspace_id))
-
-
-def _earlier(one: datetime | None, other: datetime) -> datetime:
-    return other if one is None else min(one, other)
-
-
-def _ping_entry(row: SubscriptionRow, attempt_id: UUID, message_id: str, exchange: Exchange) -> AttemptRow:
-    return AttemptRow(
-        workspace_id=row.workspace_id,
-        subscription_id=row.id,
-        id=attempt_id,
-        attempted_at=exchange.at,
-        purpose="ping",
-        message_id=message_id,
-        position=None,
-        kind="ping",
-        conversation_id=None,
-        attempt=1,
-        outcome="delivered" if exchange.delivered else "failed",
-        status=exchange.status,
-        error=exchange.error,
-        milliseconds=exchange.milliseconds,
-        bytes=exchange.bytes,
-        answer=exchange.answer,
-        next_at=None,
-    )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from inbox.kernel.clock import Clock
 from inbox.kernel.database import Database
+from inbox.subscriptions.answers import Answers
 from inbox.subscriptions.leases import Progress
 from inbox.subscriptions.pages import Pages
 from inbox.subscriptions.posting import Poster
@@ -46,3 +47,5 @@ class Tools:
     head_of: Callable[[UUID], int]
     disable: Callable[[Progress, Reason], Awaitable[None]]
     lease_seconds: float
+    answers: Answers | None = None
+    """Takes what programs answer to events."""

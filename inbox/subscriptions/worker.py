@@ -21,11 +21,12 @@ from inbox.kernel.wakeup import Wakeup
 from inbox.subscriptions import events
 from inbox.subscriptions import leases as rows
 from inbox.subscriptions import repository as subscription_rows
+from inbox.subscriptions.answers import Answers
 from inbox.subscriptions.feed import Feed
 from inbox.subscriptions.leases import Claimed, Lease, Progress
 from inbox.subscriptions.pages import Pages
 from inbox.subscriptions.posting import Poster
-from inbox.subscriptions.recording import Recorder
+from inbox.subscriptions.recording import Observer, Recorder, unobserved
 from inbox.subscriptions.retries import Retries
 from inbox.subscriptions.schemas import Reason
 from inbox.subscriptions.tools import Slots, Tools
@@ -71,6 +72,8 @@ class Worker:
         poll_seconds: float = POLL_SECONDS,
         most_held: int = MOST_HELD,
         extra_requests: int = EXTRA_REQUESTS,
+        answers: Answers | None = None,
+        observe: Observer = unobserved,
     ) -> None:
         self._database = database
         self._wakeup = wakeup
@@ -80,7 +83,7 @@ class Worker:
         self._lease_seconds = lease_seconds
         self._poll_seconds = poll_seconds
         self._most_held = most_held
-        self._recorder = Recorder(database, lease_seconds=lease_seconds)
+        self._recorder = Recorder(database, lease_seconds=lease_seconds, observe=observe)
         self._logs: dict[UUID, LogState] = {}
         self._running: dict[UUID, _Running] = {}
         self._wake = asyncio.Event()
@@ -99,6 +102,7 @@ class Worker:
             head_of=self._head_of,
             disable=self._disable,
             lease_seconds=lease_seconds,
+            answers=answers,
         )
         event_log.listen(self._committed)
 
