@@ -20,7 +20,7 @@ MESSAGE = UUID(int=40)
 def contact(**fields: Any) -> dict[str, Any]:
     return {
         "id": str(CONTACT), "name": "Ann", "first_name": None, "last_name": None, "email": None, "phone": None,
-        "language": None, "time_zone": None, "avatar_url": None, "custom": {}, "version": 1, "blocked": False,
+        "language": None, "time_zone": None, "avatar_url": None, "custom": {}, "tags": [], "version": 1, "blocked": None,
         "merged_into": None, "created_at": AT, "updated_at": None, **fields,
     }  # fmt: skip
 
@@ -30,8 +30,7 @@ def conversation(**fields: Any) -> dict[str, Any]:
         "id": str(THREAD), "channel_id": str(CHANNEL), "contact_id": str(CONTACT), "status": "open",
         "assignee_id": None, "priority": 0, "last_number": 1, "inbound_count": 1, "last_message_at": AT,
         "last_message_preview": "Hi", "last_message_direction": "in", "window_expires_at": None, "version": 1,
-        "responder_epoch": 1, "automated": False,
-        "created_at": AT, "updated_at": None, **fields,
+        "responder": None, "responder_epoch": 1, "automated": False, "created_at": AT, "updated_at": None, **fields,
     }  # fmt: skip
 
 
