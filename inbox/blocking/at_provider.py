@@ -74,7 +74,7 @@ class AtProvider:
 
     async def _can(self, workspace_id: UUID, channel_id: UUID) -> bool:
         channel = await self._channel(workspace_id, channel_id)
-        return channel is not None and isinstance(channel.adapter, Moderates)
+        return channel is not None and isinstance(channel.adapter, Moderates) and channel.capabilities.blocks_people
 
     async def _channel(self, workspace_id: UUID, channel_id: UUID) -> Channel | None:
         try:

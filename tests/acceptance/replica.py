@@ -25,6 +25,10 @@ class Replica:
     agents: dict[str, Json] = field(default_factory=dict)
     reach: dict[str, Json] = field(default_factory=dict)
     """By identity: whether and since when somebody cannot, or does not want to, be written to."""
+    set_aside: dict[str, Json] = field(default_factory=dict)
+    """What blocked contacts sent; ``me`` is somebody who may read it."""
+    provider_blocks: dict[str, Json] = field(default_factory=dict)
+    scheduled: dict[str, Json] = field(default_factory=dict)
     renumbered: set[str] = field(default_factory=set)
     """Conversations whose messages have to be read again, as ``conversation.merged`` says."""
 
@@ -61,12 +65,16 @@ class Replica:
                     thread = data["conversation_id"]
                     inbound = [one for one in self.messages.get(thread, {}).values() if one["direction"] == "in"]
                     self.unread[thread] = sum(one["number"] > data["number"] for one in inbound)
-            case "contact.created" | "contact.updated":
+            case "contact.created" | "contact.updated" | "contact.blocked" | "contact.unblocked":
                 self.contacts[data["contact"]["id"]] = data["contact"]
             case "contact.event":
                 pass  # it changes nothing that is shown
             case "contact.reachability":
                 self.reach[data["reach"]["identity_id"]] = _reach(data["reach"])
+            case "contact.block_at_provider":
+                self.provider_blocks[_place(data["block"])] = data["block"]
+            case "set_aside.created" | "set_aside.updated":
+                self.set_aside[data["set_aside"]["id"]] = data["set_aside"]
             case "contact.merged":
                 self.contacts[data["contact"]["id"]] = data["contact"]
                 self.contacts.pop(data["merged"], None)
@@ -74,6 +82,8 @@ class Replica:
                 self.channels[data["channel"]["id"]] = data["channel"]
             case "channel.deleted":
                 self.channels.pop(data["channel_id"], None)
+            case "scheduled_message.created" | "scheduled_message.updated":
+                self.scheduled[data["scheduled_message"]["id"]] = data["scheduled_message"]
             case "agent.created" | "agent.updated":
                 self.agents[data["agent"]["id"]] = data["agent"]
             case unknown:
@@ -98,7 +108,7 @@ class Replica:
     def differences(self, fresh: Replica) -> dict[str, tuple[object, object]]:
         """Where this one and a fresh snapshot disagree: path → (this, fresh)."""
         found: dict[str, tuple[object, object]] = {}
-        for name in ("conversations", "messages", "channels", "agents"):
+        for name in ("conversations", "messages", "channels", "agents", "scheduled", "set_aside", "provider_blocks"):
             _compare(name, getattr(self, name), getattr(fresh, name), found)
         shown = {contact_id: self.contacts.get(contact_id) for contact_id in fresh.contacts}
         _compare("contacts", shown, fresh.contacts, found)
@@ -111,6 +121,10 @@ class Replica:
 
 REACH = ("unreachable", "unreachable_at", "marketing_stopped_at", "marketing_stopped_reason")
 NOTHING_SAID: Json = dict.fromkeys(REACH)
+
+
+def _place(block: Mapping[str, Any]) -> str:
+    return f"{block['channel_id']} {block['identity_id']}"
 
 
 def _reach(data: Mapping[str, Any]) -> Json:
@@ -133,11 +147,17 @@ async def snapshot(api: Api, me: str) -> Replica:
             assert detail["conversation"] == taken.conversations[thread] or detail["position"] != page["position"]
             positions |= {position, detail["position"]}
         for contact_id in taken.contacts:
+            aside = await api.get(f"/v1/contacts/{contact_id}/set-aside?limit=200")
+            taken.set_aside |= {one["id"]: one for one in aside["items"]}
+            asked = (await api.get(f"/v1/contacts/{contact_id}/paused"))["at_provider"]
+            taken.provider_blocks |= {_place(one): one for one in asked}
             for identity in (await api.get(f"/v1/contacts/{contact_id}"))["identities"]:
                 taken.reach[identity["id"]] = _reach(identity)
         taken.channels = {one["id"]: one for one in (await api.get("/v1/channels?limit=200"))["items"]}
         taken.agents = {one["id"]: one for one in (await api.get("/v1/agents?limit=200"))["items"]}
-        positions.add((await api.get("/v1/conversations?limit=1"))["position"])
+        scheduled = await api.get("/v1/scheduled-messages?limit=200")
+        taken.scheduled = {one["id"]: one for one in scheduled["items"]}
+        positions |= {scheduled["position"], (await api.get("/v1/conversations?limit=1"))["position"]}
         if len(positions) == 1:
             return taken
         await asyncio.sleep(0.1)

@@ -10,13 +10,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
 import orjson
 import pytest
 from builders import whatsapp_body, whatsapp_text
-from processes import ACCOUNTS, PASSWORD, Installation, installation
+from processes import ACCOUNTS, PASSWORD, Installation, Refused, installation
 from replica import Replica, snapshot
 from webhooks import headers_for
 
@@ -217,3 +218,73 @@ async def test_two_people_who_prove_to_be_one(client: Client) -> None:
     assert client.heard["conversation.merged"] == 1
     (thread,) = client.replica.messages.values()
     assert sorted(message["number"] for message in thread.values()) == list(range(1, 8))
+
+
+async def test_blocking_and_unblocking_a_contact(client: Client) -> None:
+    """Over HTTP, with the provider of the simulator, and as an agent and a supervisor see it."""
+    api = client.made.api
+    for kind in ACCOUNTS:
+        await client.say(kind, "text", text="Hello")
+    await client.check("the first messages")
+    grace = await client.made.agent("Grace")
+    await client.check("a new agent")
+
+    for kind in ACCOUNTS:
+        thread = await client.thread(kind)
+        contact = client.replica.conversations[thread]["contact_id"]
+        path = f"/v1/contacts/{contact}"
+        done = await grace.post(f"{path}/block", {"reason": "spam", "at_provider": True})
+        assert done["contact"]["blocked"]["reason"] == "spam"
+        assert done["in_the_air"] == []
+        await client.check(f"a block on {kind}")
+        assert [one["state"] for one in client.replica.provider_blocks.values() if one["contact_id"] == contact] == (
+            ["done"] if kind in ("whatsapp", "messenger") else []
+        )
+        before = client.replica.conversations[thread]
+        assert before["status"] == "closed"
+        with pytest.raises(Refused) as refused:
+            await grace.send(thread, "One more thing")
+        assert refused.value.status == 409
+        assert "contact_blocked" in str(refused.value)
+
+        # At the provider they cannot write; what they send is set aside where it is not asked.
+        await grace.post(f"{path}/unblock")
+        await grace.post(f"{path}/block", {})
+        await client.check(f"another block on {kind}")
+        written = await client.say(kind, "text", text="You will hear from me")
+        assert written is not None
+        await client.say(kind, "reaction", message_id=written["id"])
+        await client.say(kind, "image")
+        await client.check(f"what is set aside on {kind}")
+        aside = [one for one in client.replica.set_aside.values() if one["contact_id"] == contact]
+        assert {"message"} <= {one["kind"] for one in aside}
+        assert client.replica.conversations[thread]["last_number"] == before["last_number"]
+        with pytest.raises(Refused) as forbidden:
+            await grace.get(f"{path}/set-aside")
+        assert forbidden.value.status == 403
+        if kind != "whatsapp":
+            await client.say(kind, "unsend", message_id=written["id"])
+            await client.check(f"what was set aside on {kind} is unsent")
+
+        shown = await grace.post(f"{path}/unblock")
+        assert shown["paused"] == []
+        await client.check(f"the end of the block on {kind}")
+        await client.say(kind, "text", text="Sorry")
+        await client.check(f"a message after the block on {kind}")
+        assert client.replica.conversations[thread]["status"] == "open"
+        assert client.replica.conversations[thread]["last_number"] == before["last_number"] + 1
+        await api.send(thread, "Never mind")
+        await client.check(f"an answer after the block on {kind}")
+
+    until = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    await grace.post(f"{path}/block", {"until": until})
+    await client.check("a block for a while")
+    await client.made.until("SELECT NOT EXISTS (SELECT FROM contacts WHERE blocked_at IS NOT NULL)")
+    await client.check("a block that ended by itself")
+    audited = await api.get(f"/v1/audit?subject_id={contact}")
+    assert [(one["action"], one["actor"]["kind"]) for one in audited["items"][:2]] == [
+        ("contact.unblocked", "system"),
+        ("contact.blocked", "agent"),
+    ]
+    assert {"contact.blocked", "contact.unblocked", "contact.block_at_provider"} <= client.heard.keys()
+    assert {"set_aside.created", "set_aside.updated"} <= client.heard.keys()

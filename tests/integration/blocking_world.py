@@ -157,7 +157,7 @@ def soon(seconds: float = 3600) -> datetime:
 
 @asynccontextmanager
 async def make_blocked(dsn: str, *, patience: float = 3.0, **more: Any) -> AsyncIterator[Blocked]:
-    async with make_world(dsn, plays=ModeratingAdapter, **more) as world:
+    async with make_world(dsn, plays=ModeratingAdapter, blocks_people=True, **more) as world:
         reactions = Reactions()
         database = Database(dsn, connections=8, event_log=EventLog(), reactions=reactions)
         await database.start()
