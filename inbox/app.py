@@ -48,6 +48,8 @@ from inbox.templates import events as template_events
 from inbox.templates.routes import TemplateRoutes
 from scheduler.scheduled import events as scheduled_events
 from scheduler.scheduled.routes import ScheduledRoutes
+from scheduler.sequences import events as sequence_events
+from scheduler.sequences.routes import EnrollmentRoutes, SequenceRoutes
 from scheduler.workflows import events as workflow_events
 from scheduler.workflows.routes import BotRoutes, WorkflowRoutes
 
@@ -65,6 +67,7 @@ EVENTS: Final[Mapping[str, type]] = {
     **conversation_events.EVENTS,
     **message_events.EVENTS,
     **scheduled_events.EVENTS,
+    **sequence_events.EVENTS,
     **set_aside_events.EVENTS,
     **subscription_events.EVENTS,
     **workflow_events.EVENTS,
@@ -148,6 +151,8 @@ def route_groups(runtime: Runtime) -> list[object]:
         AvatarRoutes(runtime.media.avatars),
         DeliveryRoutes(runtime.delivery.service, runtime.delivery.changes, runtime.signals),
         ScheduledRoutes(runtime.scheduled.service, runtime.scheduled.changes),
+        SequenceRoutes(runtime.sequences.sequences),
+        EnrollmentRoutes(runtime.sequences.enrolling, runtime.sequences.enrollments),
         QuarantineRoutes(runtime.replay),
         StreamRoutes(runtime.hub),
         SubscriptionRoutes(runtime.outgoing.service, EVENTS.keys()),

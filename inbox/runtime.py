@@ -76,8 +76,9 @@ from inbox.realtime.tail import CommitAnnouncer
 from inbox.subscriptions.build import build_subscriptions
 from inbox.templates.build import build_templates
 from scheduler.build import build_clock
-from scheduler.metrics import ScheduledMetrics
+from scheduler.metrics import ScheduledMetrics, SequenceMetrics
 from scheduler.scheduled.build import build_scheduled
+from scheduler.sequences.build import build_sequences
 from scheduler.ties import Ties
 from scheduler.workflows.bots import Bots
 from scheduler.workflows.build import build_workflows
@@ -225,6 +226,8 @@ class Runtime:
         )
         self.workflows = build_workflows(self, moves)
         self.blocking.paused.register(self.scheduled.paused)
+        self.sequences = build_sequences(self, files=files, ties=self.ties, metrics=SequenceMetrics(self.registry))
+        self.blocking.paused.register(self.sequences.paused)
         self.blocking.paused.register(self.workflows.paused)
         self.relay = PostgresRelay(dsn, self.node)
         self.hub = build_hub(
@@ -243,6 +246,7 @@ class Runtime:
         self.clock = build_clock(self)
         self.blocking.register_timers(self.clock.firing)
         self.scheduled.register(self.clock.firing)
+        self.sequences.register(self.clock.firing)
         self.workflows.register(self.clock.firing, self.worker)
         self.clock.add_upkeep("templates", IntervalTrigger(minutes=30, jitter=300), self.templates.refresh)
         self.clock.add_upkeep("channels", IntervalTrigger(minutes=10, jitter=60), self.channel_upkeep.watch)

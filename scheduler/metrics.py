@@ -32,3 +32,16 @@ class ScheduledMetrics:
 
     def handed_over(self, lateness: float) -> None:
         self._lateness.observe(lateness)
+
+
+class SequenceMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._lateness = Histogram(
+            "inbox_sequence_lateness_seconds",
+            "From the time of each step of a sequence to its hand-over for sending",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600, 3600, 86400),
+            registry=registry,
+        )
+
+    def handed_over(self, lateness: float) -> None:
+        self._lateness.observe(lateness)
