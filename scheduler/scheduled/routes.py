@@ -29,7 +29,7 @@ from scheduler.scheduled.schemas import (
 )
 from scheduler.scheduled.service import Scheduling
 
-TAG = "scheduled messages"
+TAG = "scheduled_messages"
 CHANGING = (Forbidden, NotTheAuthor, ScheduledUnknown, TooLateToChange, VersionChanged)
 
 
