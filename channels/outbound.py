@@ -155,6 +155,8 @@ class Piece:
     """Our stored files that have to be uploaded with it, in the order in which the payload wants them."""
     lane: Literal["message", "media"] = "message"
     """Which of the channel's rates it counts against."""
+    patience: float | None = None
+    """Seconds that the provider may take over it by its own account, where it first fetches a file by a link."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,8 @@ from channels.meta.messaging_plan import plan_parts
 from channels.meta.token import token_facts
 from channels.outbound import Accepted, Envelope, OutboundPart, Piece
 from channels.types import Account, Address, Fault, JsonObject, JsonValue, Person
-from channels.wire import SHORT, as_id, as_link, as_list, as_object, as_text, objects
+from channels.wire import SHORT, as_id, as_link, as_list, as_object, as_text
 
-_VIDEO_TIMEOUT: Final = 90.0
-_LINK_TIMEOUT: Final = 30.0
-"""Meta fetches a linked file within the call, for up to 75 s (video) or 10 s (facts 2.3): giving up earlier would leave
-the outcome unknown."""
 _LARGEST_FILE: Final = 25 * 1024 * 1024
 
 
@@ -118,7 +114,7 @@ class MessagingAdapter(ABC):
         if envelope.reply_to:
             body["reply_to"] = {"mid": envelope.reply_to}
         try:
-            answer = await self._post(http, account, body, timeout=_patience(message))
+            answer = await self._post(http, account, body, timeout=envelope.piece.patience)
         except SendError as error:
             if error.fault.code == SENT_ALL_THE_SAME.code:
                 return Accepted((), note=f"{error.fault.provider_code}: {SENT_ALL_THE_SAME.reason}")
@@ -308,14 +304,6 @@ class MessagingAdapter(ABC):
             repeatable=True,
             error=FetchError,
         )
-
-
-def _patience(message: JsonObject) -> float | None:
-    attachments = objects(message.get("attachment")) + objects(message.get("attachments"))
-    linked = [one for one in attachments if "url" in as_object(one.get("payload"))]
-    if not linked:
-        return None
-    return _VIDEO_TIMEOUT if any(one.get("type") == "video" for one in linked) else _LINK_TIMEOUT
 
 
 def _refuse_file(status: int) -> NoReturn:

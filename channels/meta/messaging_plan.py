@@ -42,6 +42,10 @@ ATTACHMENT_TYPES: Final[Mapping[MediaKind, str]] = {
     "animation": "image",
     "video_note": "video",
 }
+_VIDEO_PATIENCE: Final = 90.0
+_LINK_PATIENCE: Final = 30.0
+"""Meta fetches a linked file within the call, for up to 75 s (video) or 10 s (facts 2.3): giving up earlier would leave
+the outcome unknown."""
 _WHOLE: Final[frozenset[EntityKind]] = frozenset({"link", "mention", "hashtag", "command", "email", "phone", "code"})
 """Entities that a cut would break, unlike a run of bold."""
 
@@ -125,7 +129,8 @@ def _media(part: OutboundMedia, capabilities: Capabilities, channel: str, index:
     attachment = "video" if moving else ATTACHMENT_TYPES[part.kind]
     if part.url is None:
         return Piece({"upload": attachment}, media_ids=part.stored, lane="media")
-    return Piece({"message": {"attachment": {"type": attachment, "payload": {"url": part.url}}}}, lane="media")
+    linked: JsonObject = {"message": {"attachment": {"type": attachment, "payload": {"url": part.url}}}}
+    return Piece(linked, lane="media", patience=_VIDEO_PATIENCE if attachment == "video" else _LINK_PATIENCE)
 
 
 def _checked(part: OutboundMedia, capabilities: Capabilities, channel: str, index: int) -> OutboundMedia:
@@ -148,7 +153,8 @@ def _album(part: OutboundAlbum, capabilities: Capabilities, channel: str, index:
             if is_image and len(files) > 1:
                 links: list[JsonValue] = [one.url for one in files]
                 stored = tuple(media_id for one in files for media_id in one.stored)
-                yield Piece({"album": links}, media_ids=stored, lane="media")
+                patience = _LINK_PATIENCE if any(links) else None
+                yield Piece({"album": links}, media_ids=stored, lane="media", patience=patience)
                 for one in files:
                     yield from _caption(one.caption, capabilities, index)
             else:

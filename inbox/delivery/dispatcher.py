@@ -17,7 +17,7 @@ from uuid import UUID
 
 from channels.adapter import Http, OutboundFile
 from channels.errors import SendError
-from channels.outbound import Envelope
+from channels.outbound import Envelope, Piece
 from channels.types import Fault
 from inbox.connections.directory import Directory
 from inbox.delivery.claims import Claim, Claims
@@ -161,8 +161,8 @@ class Dispatcher:
                 return
 
     async def _send(self, claim: Claim) -> Outcome:
-        # The file counts too: the sweeper takes a send for lost when this time, and a margin, has passed.
-        deadline = asyncio.get_running_loop().time() + self._send_timeout
+        # The files count too: the sweeper takes a send for lost when this time, and a margin, has passed.
+        deadline = asyncio.get_running_loop().time() + time_allowed(claim.piece, self._send_timeout)
         try:
             async with asyncio.timeout_at(deadline):
                 files = [await self._files.outbound(claim.workspace_id, one) for one in claim.piece.media_ids]
@@ -196,6 +196,13 @@ class Dispatcher:
                 log.warning("%d sends did not end in time and are left to the sweeper", len(late))
                 await asyncio.wait(late)
         await self._results.stop()
+
+
+def time_allowed(piece: Piece, send_timeout: float) -> float:
+    """Seconds from the claim to the provider's answer: one request, or what the provider asks for, and as much again
+    for each further file of an album, which is read and uploaded first. ``sweeping.ALLOWED`` says the same in SQL.
+    """
+    return max(send_timeout, piece.patience or 0.0) + send_timeout * max(0, len(piece.media_ids) - 1)
 
 
 def _transport(error: HttpError) -> Outcome:

@@ -52,7 +52,8 @@ class Sweeper:
         """``uncertain_after`` counts from the moment at which a live holder would have given up."""
         self._database = database
         self._wake = wake
-        self._grace = uncertain_after + send_timeout
+        self._margin = uncertain_after
+        self._send_timeout = send_timeout
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -71,7 +72,7 @@ class Sweeper:
 
     async def sweep(self) -> Swept:
         async with self._database.transaction() as unit:
-            lost = await sweeping.lock_lost(unit, self._grace, MOST_PER_SWEEP)
+            lost = await sweeping.lock_lost(unit, self._margin, self._send_timeout, MOST_PER_SWEEP)
             for workspace_id, strays, now in _by_workspace(lost):
                 await _end(unit, workspace_id, strays, "uncertain", HOLDER_GONE, now)
         async with self._database.transaction() as unit:
@@ -81,7 +82,8 @@ class Sweeper:
         async with self._database.transaction() as unit:
             called = await sweeping.call_forgotten(unit, MOST_PER_SWEEP)
             await sweeping.drop_full_buckets(unit, MOST_PER_SWEEP)
-            await change_rows.end_lost(unit, self._grace, stored_fault(CHANGE_LOST), MOST_PER_SWEEP)
+            grace = self._margin + self._send_timeout
+            await change_rows.end_lost(unit, grace, stored_fault(CHANGE_LOST), MOST_PER_SWEEP)
         if lost or overdue or called:
             log.info("swept: %d uncertain, %d expired, %d lines moved on", len(lost), len(overdue), called)
             self._wake()

@@ -28,16 +28,23 @@ STRAY = """d.workspace_id, d.id, d.message_id, d.conversation_id, d.ordinal,
      WHERE a.workspace_id = d.workspace_id AND a.delivery_id = d.id), clock_timestamp()"""
 
 
-async def lock_lost(unit: UnitOfWork, grace_seconds: float, most: int) -> list[Stray]:
-    """In the air for longer than any live holder would wait."""
+ALLOWED = """make_interval(secs => greatest($2::float8, coalesce((d.piece->>'patience')::float8, 0))
+    + $2::float8 * greatest(0, jsonb_array_length(coalesce(d.piece->'media_ids', '[]')) - 1))"""
+"""How long a live holder waits for this one (``dispatcher.time_allowed``). ``$2``: the time for one request."""
+
+
+async def lock_lost(unit: UnitOfWork, margin: float, send_timeout: float, most: int) -> list[Stray]:
+    """In the air for longer, by ``margin`` seconds, than any live holder would wait."""
     found = await unit.fetch(
         f"""
         SELECT {STRAY} FROM deliveries d
         JOIN conversations v ON v.workspace_id = d.workspace_id AND v.id = d.conversation_id
-        WHERE d.state = 'sending' AND d.sending_since < now() - make_interval(secs => $1)
-        ORDER BY d.sending_since LIMIT $2 FOR NO KEY UPDATE OF d, v SKIP LOCKED
+        WHERE d.state = 'sending' AND d.sending_since < now() - make_interval(secs => $1::float8 + $2::float8)
+          AND d.sending_since < now() - make_interval(secs => $1) - {ALLOWED}
+        ORDER BY d.sending_since LIMIT $3 FOR NO KEY UPDATE OF d, v SKIP LOCKED
         """,
-        grace_seconds,
+        margin,
+        send_timeout,
         most,
     )
     return [Stray(*row) for row in found]

@@ -52,7 +52,12 @@ PLANNED: list[tuple[str, OutboundPart, tuple[Piece, ...]]] = [
     (
         "image by link",
         OutboundMedia("image", url=URL, mime_type="image/png"),
-        (Piece(attachment("image", {"url": URL}), lane="media"),),
+        (Piece(attachment("image", {"url": URL}), lane="media", patience=30),),
+    ),
+    (
+        "video by link: Meta fetches it first",
+        OutboundMedia("video", url=URL, mime_type="video/mp4"),
+        (Piece(attachment("video", {"url": URL}), lane="media", patience=90),),
     ),
     (
         "stored voice note",
@@ -139,7 +144,7 @@ PLANNED: list[tuple[str, OutboundPart, tuple[Piece, ...]]] = [
             (OutboundMedia("image", url=URL, caption="one"), OutboundMedia("image", media_id="f1")), caption="all"
         ),
         (
-            Piece(attachment("image", {"url": URL}), lane="media"),
+            Piece(attachment("image", {"url": URL}), lane="media", patience=30),
             Piece({"message": {"text": "one"}}, text="one"),
             Piece({"upload": "image"}, media_ids=("f1",), lane="media"),
             Piece({"message": {"text": "all"}}, text="all"),
