@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
@@ -16,7 +16,11 @@ from obstore.store import S3Store as Bucket
 
 from inbox.media.store import READ_CHUNK, NoSuchObject, StoreError
 
-_RETRY: Final = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+if TYPE_CHECKING:  # these are descriptions only: the package has no such names when it runs
+    from obstore import GetOptions
+    from obstore.store import RetryConfig, S3Config
+
+_RETRY: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 """The job that stores a file is itself repeated."""
 
 
@@ -28,7 +32,7 @@ class S3Store:
         self._bucket = Bucket(
             bucket,
             prefix=prefix or None,
-            config=dict(config),
+            config=cast("S3Config", dict(config)),
             client_options={"allow_http": plain_http, "connect_timeout": "5s", "timeout": "300s"},
             retry_config=_RETRY,
         )
@@ -44,7 +48,7 @@ class S3Store:
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         if end is not None and end <= start:
             return
-        options = {"range": {"offset": start} if end is None else (start, end)}
+        options: GetOptions = {"range": {"offset": start} if end is None else (start, end)}
         try:
             found = await obstore.get_async(self._bucket, key, options=options)
             async for chunk in found.stream(min_chunk_size=READ_CHUNK):

@@ -106,8 +106,10 @@ async def provider_server() -> AsyncIterator[Provider]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     provider.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield provider
-    await runner.cleanup()
+    try:
+        yield provider
+    finally:
+        await runner.cleanup()
 
 
 @dataclass

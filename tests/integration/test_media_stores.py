@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Thread
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -28,15 +29,21 @@ LARGE = bytes(range(256)) * 50_000
 @pytest.fixture(scope="module")
 async def s3_endpoint() -> AsyncIterator[str]:
     pytest.importorskip("obstore", reason="the S3 store needs obstore: pip install omnichannel-inbox[s3]")
-    server = pytest.importorskip("moto.server", reason="the S3 server of the tests: pip install omnichannel-inbox[dev]")
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
+    moto = pytest.importorskip("moto.server", reason="the S3 server of the tests: pip install omnichannel-inbox[dev]")
+    serving = pytest.importorskip("werkzeug.serving", reason="the S3 server of the tests")
+    # What moto's own ThreadedMotoServer does, except that it never closes its socket.
+    server = serving.make_server(
+        "127.0.0.1", 0, moto.DomainDispatcherApplication(moto.create_backend_app), threaded=True
+    )
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
     async with aiohttp.ClientSession() as session, session.put(f"{endpoint}/files") as made:
         assert made.status == 200
     yield endpoint
-    running.stop()
+    await asyncio.to_thread(server.shutdown)
+    server.server_close()
+    thread.join()
 
 
 def s3_settings(endpoint: str, prefix: str = "") -> dict[str, str]:
