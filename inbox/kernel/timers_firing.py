@@ -59,13 +59,18 @@ class TimerFiring:
         self._back_off = back_off or BackOff()
         self._observe = observe or (lambda kind, count, lateness: None)
         self._handlers: dict[str, TimerHandler] = {}
+        self._batches: dict[str, int] = {}
         self._stopping = False
 
-    def register(self, kind: str, handler: TimerHandler) -> None:
-        """Raises ``ValueError`` when the kind has a handler. Kinds of no handler here wait for a node that has one."""
+    def register(self, kind: str, handler: TimerHandler, *, batch: int | None = None) -> None:
+        """Raises ``ValueError`` when the kind has a handler. Kinds of no handler here wait for a node that has one.
+
+        ``batch``: fewer in one transaction, where the handler takes a while and holds what others wait for.
+        """
         if kind in self._handlers:
             raise ValueError(f"timers of kind {kind!r} have a handler already")
         self._handlers[kind] = handler
+        self._batches[kind] = min(batch or self._most, self._most)
 
     def stop(self) -> None:
         """``fire_due`` returns after the batches that are under way."""
@@ -93,7 +98,7 @@ class TimerFiring:
             async with self._slots:
                 size = await self._fire(kind, None)
             fired += size
-            if size < self._most:
+            if size < self._batches[kind]:
                 break
         return fired
 
@@ -118,7 +123,7 @@ class TimerFiring:
     ) -> _Batch:
         claimed.clear()
         if only is None:
-            found = await unit.fetch(CLAIM, kind, self._most)
+            found = await unit.fetch(CLAIM, kind, self._batches[kind])
         else:
             found = await unit.fetch(CLAIM_THESE, kind, [one.workspace_id for one in only], [one.key for one in only])
         if not found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from inbox.connections.directory import Directory
 from inbox.conversations.service import Conversations
@@ -23,6 +23,9 @@ from scheduler.scheduled.handing import KIND, HandOver
 from scheduler.scheduled.paused import PausedMessages
 from scheduler.scheduled.service import Scheduling
 from scheduler.ties import Ties
+
+IN_ONE: Final = 16
+"""Messages that are handed over in one transaction: it holds their conversations, and customers go on writing."""
 
 
 class Parts(Protocol):
@@ -53,8 +56,8 @@ class ScheduledMessages:
 
     def register(self, firing: TimerFiring) -> None:
         """The handlers of its timers, where a process has a clock."""
-        firing.register(KIND, self._firing.fire)
-        firing.register(REZONE, self._firing.rezone)
+        firing.register(KIND, self._firing.fire, batch=IN_ONE)
+        firing.register(REZONE, self._firing.rezone, batch=1)
 
 
 def build_scheduled(

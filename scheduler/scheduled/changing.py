@@ -16,6 +16,7 @@ from uuid import UUID
 from inbox.agents.principal import Principal
 from inbox.agents.workspaces import find_times
 from inbox.blocking.pausable import APART
+from inbox.conversations.service import ConversationUnknown
 from inbox.delivery.service import Deliveries
 from inbox.kernel.database import Contended, Database, UnitOfWork
 from inbox.kernel.errors import Invalid
@@ -184,7 +185,13 @@ class Changes:
         if seen is None:
             raise ScheduledUnknown("there is no such scheduled message")
         await cancel_timer(unit, caller.workspace_id, KIND, seen.timer_key)
-        thread = await self._hand_over.conversations.access(unit, caller, seen.conversation_id, lock=True)
+        try:
+            thread = await self._hand_over.conversations.access(unit, caller, seen.conversation_id, lock=True)
+        except ConversationUnknown:
+            now = await rows.find(unit, caller.workspace_id, scheduled_id)
+            if now is not None and now.conversation_id != seen.conversation_id:
+                raise Contended("the conversation became part of another one") from None
+            raise
         (row,) = await rows.lock(unit, caller.workspace_id, [scheduled_id])
         if row.conversation_id != thread.id:
             raise Contended("the conversation became part of another one")

@@ -133,6 +133,8 @@ class Scheduling:
             ("s.due_at >= {}", query.due_from),
             ("s.due_at < {}", query.due_before),
         ]
+        if caller.confined:
+            asked.append(("v.bot_id = {} AND NOT v.run_paused", caller.agent_id))
         wanted = [*conditions, *(one for one in asked if one[1] is not None)]
         state = await self._event_log.state(unit.connection, caller.workspace_id)
         found = await rows.page(unit, caller.workspace_id, conditions=wanted, after=query.last(), limit=query.limit + 1)

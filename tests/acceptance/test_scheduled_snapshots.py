@@ -63,8 +63,8 @@ async def test_everything_that_can_be_done_with_a_scheduled_message(database_url
     ):
         await made.join(simulator)
         await simulator.receipts(delivered_after=0.02, read_after=0.05)
-        api, account, ada = made.api, ACCOUNTS["whatsapp"], {"name": "A customer"}
-        await simulator.say(account, ada, "Hello")
+        api, account = made.api, ACCOUNTS["whatsapp"]
+        await simulator.say(account, {"name": "A customer"}, "Hello")
         thread = str(await made.until("SELECT id FROM conversations"))
         contact = str(await made.fetchval("SELECT contact_id FROM conversations"))
         path = f"/v1/conversations/{thread}/scheduled-messages"
@@ -101,7 +101,7 @@ async def test_everything_that_can_be_done_with_a_scheduled_message(database_url
         assert stale.value.status == 412
         await client.check("an edit")
 
-        await simulator.say(account, ada, "I am back")
+        await simulator.say(account, {"name": "A customer"}, "I am back")
         await client.check("a reply")
         assert client.state(careful) == "held"
         await api.post(f"/v1/scheduled-messages/{careful['id']}/resume", {"when": soon(0.3)})

@@ -26,6 +26,7 @@ from inbox.kernel.database import UnitOfWork
 from inbox.kernel.ids import new_id
 from inbox.kernel.reactions import Reactions
 from inbox.kernel.timers_firing import TimerFiring
+from inbox.media.schemas import MediaView
 from inbox.messages.sending import Sending
 from scheduler.scheduled import repository as rows
 from scheduler.scheduled.build import ScheduledMessages, build_scheduled
@@ -38,12 +39,20 @@ Json = dict[str, Any]
 
 @dataclass
 class KeptFiles:
-    """No files, but a note of how long they were to be kept."""
+    """Files without content, and a note of how long they were to be kept."""
 
+    known: dict[UUID, MediaView] = field(default_factory=dict)
     kept: list[tuple[set[UUID], datetime]] = field(default_factory=list)
 
-    async def outgoing(self, *_: object, **__: object) -> dict[UUID, Any]:
-        return {}
+    def put(self, mime_type: str) -> MediaView:
+        made = MediaView(new_id(), "image", "stored", mime_type, 100, None, None, None, None)
+        self.known[made.id] = made
+        return made
+
+    async def outgoing(
+        self, unit: UnitOfWork, workspace_id: UUID, media_ids: Collection[UUID], **_: object
+    ) -> dict[UUID, MediaView]:
+        return {media_id: self.known[media_id] for media_id in media_ids if media_id in self.known}
 
     async def attach(self, *_: object) -> None:
         return None

@@ -16,6 +16,7 @@ from contacts import reachability
 from inbox.blocking.schemas import BlockIn
 from inbox.conversations.repository import Thread
 from inbox.conversations.schemas import ConversationPatch
+from inbox.conversations.service import ConversationUnknown
 from inbox.kernel.errors import Forbidden, Invalid
 from inbox.kernel.versions import VersionChanged
 from inbox.messages.sending import ComposerRefused, TokenReused
@@ -438,11 +439,32 @@ async def test_bots_schedule_nothing(stage: Stage) -> None:
 
 
 async def test_its_files_are_kept_beyond_its_time(stage: Stage) -> None:
-    file_id = "01890a5d-ac96-774b-bcce-b302099a8057"
-    with pytest.raises(Invalid):
-        await stage.schedule(
-            await stage.world.conversation(), parts=[{"type": "media", "kind": "image", "media_id": file_id}]
-        )
-    made = await stage.schedule(await stage.world.conversation())
-    ((files, until),) = stage.process.files.kept
-    assert (files, until - made.due_at) == (set(), timedelta(days=30))
+    file = stage.process.files.put("image/png")
+    thread = await stage.world.conversation()
+    picture = {"type": "media", "kind": "image", "media_id": str(file.id)}
+    made = await stage.schedule(thread, parts=[picture])
+    assert made.preview == "[image]"
+    assert stage.process.files.kept == [({file.id}, made.due_at + timedelta(days=30))]
+    patch = SchedulePatch.model_validate({"when": at(timedelta(days=9))})
+    moved = await stage.room.changes.edit(stage.caller, made.id, patch, version=None)
+    assert stage.process.files.kept[-1] == ({file.id}, moved.due_at + timedelta(days=30))
+    stage.process.files.known.clear()
+    with pytest.raises(Invalid) as gone:
+        await stage.schedule(thread, parts=[picture])
+    assert gone.value.faults[0].code == "media_unknown"
+    assert (await stage.room.service.read(stage.caller, made.id)).problem is not None
+    assert await stage.come_due(made.id) == ("failed", "invalid"), "the file is gone all the same"
+
+
+async def test_who_is_confined_to_what_they_hold_finds_nothing_else(stage: Stage) -> None:
+    thread = await stage.world.conversation()
+    made = await stage.schedule(thread)
+    bot = replace(stage.caller, agent_id=made.id, role="bot")
+    assert (await stage.room.service.of_contact(bot, thread.contact_id, ScheduledQuery())).items == []
+    for look in (
+        stage.room.service.of_conversation(bot, thread.id, ScheduledQuery()),
+        stage.room.service.read(bot, made.id),
+        stage.room.service.history(bot, made.id),
+    ):
+        with pytest.raises(ConversationUnknown):
+            await look
