@@ -41,6 +41,11 @@ STALE: Final = (
     Stale("unsupported_events", "created_at < now() - interval '30 days'"),
     Stale("parked_receipts", "parked_at < now() - interval '30 days'"),
     Stale("quarantine", "released_at < now() - interval '30 days'"),
+    Stale(  # what cannot be delivered again needs no memory of its answer
+        "workflow_answers",
+        "NOT EXISTS (SELECT 1 FROM event_logs l WHERE l.workspace_id = workflow_answers.workspace_id"
+        " AND l.epoch = workflow_answers.epoch AND l.floor < workflow_answers.position)",
+    ),
     Stale("tokens", "kind = 'session' AND least(expires_at, revoked_at) < now() - interval '7 days'"),
 )
 

@@ -75,7 +75,8 @@ class Handing:
         cause = Cause(_reason(caller), author(caller), fields.note)
         await self._moves.leave(unit, thread, run, "handed_off", cause)
         if bot is not None:
-            await self._moves.begin(unit, thread, bot, Cause("requested", author(caller), fields.note))
+            following = Cause("requested", author(caller), fields.note)
+            await self._moves.begin(unit, thread, bot, following, willingly=caller.confined)
         await self._note(unit, caller, "workflow.handed_off", run)
 
     async def end(self, unit: UnitOfWork, caller: Principal, thread: Thread, run: Run, fields: EndIn) -> None:

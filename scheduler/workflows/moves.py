@@ -1,8 +1,9 @@
 """How a conversation goes over to a bot and back, inside the transaction of whoever has locked it.
 
 Invariant: a run is active exactly while its conversation names it, is pending, and has the run's epoch. Every move
-changes both, gives a new epoch, and says so in the log; so whatever was written under an earlier lease is refused, when
-it arrives and at the last gate (P9).
+changes both and says so in the log, and gives a new epoch, so that whatever was written under an earlier lease is
+refused, when it arrives and at the last gate (P9). Only a bot that lets go by itself leaves the epoch as it is: its
+last words are meant to go out, and that it is not its turn any more is told by the run.
 """
 
 from __future__ import annotations
@@ -52,8 +53,13 @@ class Moves:
 
     # --- to a bot -----------------------------------------------------------------------------------------------------
 
-    async def begin(self, unit: UnitOfWork, thread: Thread, bot: Bot, cause: Cause) -> Run:
-        """A new run. The conversation has no current one, and ``bot`` is held. Raises ``Contended`` if it has one."""
+    async def begin(self, unit: UnitOfWork, thread: Thread, bot: Bot, cause: Cause, *, willingly: bool = False) -> Run:
+        """A new run. The conversation has no current one, and ``bot`` is held. Raises ``Contended`` if it has one.
+
+        ``willingly``: it was handed over by another bot, whose last words are still to go out.
+        """
+        if not willingly:
+            thread.epoch += 1
         run = await self._insert(unit, thread, bot, cause)
         await self._expect_answer(unit, thread, run)
         await self._tell(unit, thread, run, new=True)
@@ -61,13 +67,13 @@ class Moves:
 
     async def begin_quietly(self, unit: UnitOfWork, thread: Thread, bot: Bot, cause: Cause) -> None:
         """The same, of a thread that the caller writes and whose next event shows it."""
+        thread.epoch += 1
         run = await self._insert(unit, thread, bot, cause)
         conversation = await self._conversations.view(run.workspace_id, thread)
         unit.record(events.created(run.workspace_id, rows.view(run), conversation))
 
     async def _insert(self, unit: UnitOfWork, thread: Thread, bot: Bot, cause: Cause) -> Run:
         now = datetime.now(UTC)
-        thread.epoch += 1
         run = Run(
             workspace_id=bot.workspace_id,
             id=new_id(),
@@ -125,9 +131,9 @@ class Moves:
         state: Literal["paused", "handed_off", "ended"],
         cause: Cause,
     ) -> None:
-        """The bot answers no longer. What it has queued is refused by the gate."""
+        """The bot answers no longer. What it has queued is refused by the gate, unless it lets go itself."""
         now = datetime.now(UTC)
-        if thread.epoch == run.epoch:
+        if thread.epoch == run.epoch and cause.reason != "by_bot":
             thread.epoch += 1
         was_active = run.state == "active"
         _change(run, state, cause, now)
