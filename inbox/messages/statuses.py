@@ -119,7 +119,8 @@ async def refresh_messages(unit: UnitOfWork, workspace_id: UUID, message_ids: Se
         ) s
         WHERE m.workspace_id = $1 AND m.id = s.message_id
           AND (m.status, m.fault) IS DISTINCT FROM (s.status, s.fault)
-        RETURNING m.id, m.conversation_id, m.status, m.status_at, m.fault, m.origin_kind, m.origin_id
+        RETURNING m.id, m.conversation_id, m.status, m.status_at, m.fault, m.origin_kind, m.origin_id,
+            CASE WHEN m.author_kind = 'bot' THEN m.author_id END
         """,
         workspace_id,
         list(message_ids),
@@ -127,7 +128,7 @@ async def refresh_messages(unit: UnitOfWork, workspace_id: UUID, message_ids: Se
     for row in sorted(found, key=lambda row: row[0]):
         origin = origin_view(row[5], row[6])
         change = MessageStatusChanged(row[0], row[1], row[2], row[3], fault_view(row[4]), origin)
-        unit.record(events.status_changed(workspace_id, change))
+        unit.record(events.status_changed(workspace_id, change, row[7]))
 
 
 def stored_fault(fault: Fault) -> dict[str, object]:
