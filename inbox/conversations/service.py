@@ -103,6 +103,14 @@ class Conversations:
             await self.save(unit, workspace_id, [thread])
             unit.record(events.updated(workspace_id, await self.view(workspace_id, thread)))
 
+    async def retell(
+        self, unit: UnitOfWork, workspace_id: UUID, thread: Thread, number: int, preview: str, at: datetime
+    ) -> None:
+        """Message ``number`` now says something else, or nothing: lists show it, and the log says so."""
+        if retell(thread, number, preview, at):
+            await self.save(unit, workspace_id, [thread])
+            unit.record(events.updated(workspace_id, await self.view(workspace_id, thread)))
+
     async def record_created(self, unit: UnitOfWork, workspace_id: UUID, thread: Thread) -> None:
         if thread.fresh:
             thread.fresh = False
@@ -240,6 +248,15 @@ def note_message(thread: Thread, *, direction: str, preview: str, at: datetime) 
             thread.status = "open"
     touch(thread, at)
     return thread.last_number
+
+
+def retell(thread: Thread, number: int, preview: str, at: datetime) -> bool:
+    """Message ``number`` was edited or unsent: lists must not go on showing its old words. Whether they did."""
+    if number != thread.last_number or thread.last_message_preview == preview[:PREVIEW_LENGTH]:
+        return False
+    thread.last_message_preview = preview[:PREVIEW_LENGTH]
+    touch(thread, at)
+    return True
 
 
 def open_window(thread: Thread, occurred_at: datetime) -> bool:

@@ -39,6 +39,7 @@ from inbox.media.attachments import Attachments
 from inbox.messages import events
 from inbox.messages import repository as message_rows
 from inbox.messages.composing import ContentTooLarge
+from inbox.messages.preview import UNSENT, outgoing_preview
 from inbox.messages.schemas import MessageView
 from inbox.messages.sending import ComposerRefused, plan
 from inbox.messages.service import MessageUnknown
@@ -123,8 +124,11 @@ class MessageChanges:
         )
 
         async def finish(unit: UnitOfWork) -> MessageView:
-            await self._conversations.access(unit, caller, change.message.conversation_id, lock=True)
+            thread = await self._conversations.access(unit, caller, change.message.conversation_id, lock=True)
             at = datetime.now(UTC)
+            await self._conversations.retell(
+                unit, caller.workspace_id, thread, change.message.number, outgoing_preview([part]), at
+            )
             edited = await message_rows.replace_parts(unit, caller.workspace_id, message_id, shown, at)
             return await self._finish(unit, caller, change, edited)
 
@@ -157,8 +161,10 @@ class MessageChanges:
         await self._carry_out(change, take_back)
 
         async def finish(unit: UnitOfWork) -> MessageView:
-            await self._conversations.access(unit, caller, change.message.conversation_id, lock=True)
-            gone = await message_rows.unsend(unit, caller.workspace_id, message_id, datetime.now(UTC))
+            thread = await self._conversations.access(unit, caller, change.message.conversation_id, lock=True)
+            at = datetime.now(UTC)
+            await self._conversations.retell(unit, caller.workspace_id, thread, change.message.number, UNSENT, at)
+            gone = await message_rows.unsend(unit, caller.workspace_id, message_id, at)
             await self._attachments.forget(unit, caller.workspace_id, [message_id])
             return await self._finish(unit, caller, change, gone)
 
@@ -284,5 +290,5 @@ class MessageChanges:
 def _edited(before: Sequence[Any], part: OutboundPart) -> list[Any]:
     """Words of a message with a file are its caption; otherwise the new part takes the place of the old."""
     if part.type == "text" and before and before[0].get("type") == "media":
-        return [{**before[0], "caption": part.text}, *before[1:]]
+        return [{**before[0], "caption": part.text, "entities": part.entities}, *before[1:]]
     return [part]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from channels.content import (
     ChoicePart,
@@ -25,6 +26,8 @@ from channels.outbound import (
     OutboundTemplate,
     OutboundText,
 )
+
+UNSENT: Final = "[unsent]"
 
 
 def preview_of(parts: Sequence[Part]) -> str:

@@ -41,7 +41,7 @@ from inbox.conversations import events as thread_events
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.profiles import ProfileRequests
 from inbox.conversations.repository import Thread
-from inbox.conversations.service import Conversations, note_message, open_window, touch
+from inbox.conversations.service import Conversations, note_message, open_window, retell, touch
 from inbox.kernel.database import Contended, UnitOfWork
 from inbox.kernel.encoding import encode
 from inbox.kernel.ids import new_id
@@ -51,7 +51,7 @@ from inbox.messages import events, reconciliation
 from inbox.messages import repository as rows
 from inbox.messages.channel_news import ChannelNews
 from inbox.messages.consequences import Consequences
-from inbox.messages.preview import preview_of
+from inbox.messages.preview import UNSENT, preview_of
 from inbox.messages.receipts import Receipts
 from inbox.messages.repository import ExternalRef, NewMessage
 from inbox.messages.responders import NoResponders, Responders, Takers, begins
@@ -289,7 +289,12 @@ class Receiver:
                 unit, workspace_id, item.channel, thread.identity_id, ref.message_id, inbound, item.accepted_at
             )
             return
-        await self._revisions.apply(unit, workspace_id, ref, inbound)
+        changed = await self._revisions.apply(unit, workspace_id, ref, inbound)
+        if changed is not None and thread is not None and not isinstance(inbound, ReactionChanged):
+            preview = UNSENT if isinstance(inbound, MessageUnsent) else preview_of(inbound.parts)
+            if retell(thread, changed.number, preview, item.accepted_at):
+                conversation = thread_rows.view(thread, item.channel.window_hours)
+                unit.record(thread_events.updated(workspace_id, conversation))
         if isinstance(inbound, ReactionChanged) and inbound.opens_window and thread is not None:
             _opened_by_reaction(batch, item, thread, inbound.occurred_at)
 

@@ -14,7 +14,7 @@ from channels.types import JsonValue
 from inbox.kernel.database import UnitOfWork
 from inbox.kernel.ids import new_id
 from inbox.media.schemas import MediaView
-from inbox.messages.schemas import AuthorView, FaultView, MessageView, OriginView, ReactionView
+from inbox.messages.schemas import AuthorView, FaultView, MessageVersion, MessageView, OriginView, ReactionView
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,16 @@ async def find(unit: UnitOfWork, workspace_id: UUID, message_id: UUID, *, lock: 
         message_id,
     )
     return None if row is None else view(row)
+
+
+async def versions(unit: UnitOfWork, workspace_id: UUID, message_id: UUID) -> list[MessageVersion]:
+    found = await unit.fetch(
+        """SELECT version, parts, replaced_at FROM message_versions
+           WHERE workspace_id = $1 AND message_id = $2 ORDER BY version""",
+        workspace_id,
+        message_id,
+    )
+    return [MessageVersion(*row) for row in found]
 
 
 async def find_by_token(

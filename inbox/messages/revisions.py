@@ -28,7 +28,8 @@ class Revisions:
         workspace_id: UUID,
         ref: ExternalRef,
         inbound: MessageEdited | MessageUnsent | ReactionChanged,
-    ) -> None:
+    ) -> MessageView | None:
+        """The message as it is now, or ``None`` when nothing changed."""
         message_id = ref.message_id
         match inbound:
             case MessageEdited():
@@ -44,6 +45,7 @@ class Revisions:
         if changed is not None:
             holder_id = await thread_rows.find_holder(unit, workspace_id, ref.conversation_id)
             unit.record(events.updated(workspace_id, changed, holder_id))
+        return changed
 
     async def _edit(
         self, unit: UnitOfWork, workspace_id: UUID, ref: ExternalRef, inbound: MessageEdited

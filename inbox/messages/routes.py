@@ -9,7 +9,7 @@ from inbox.agents.principal import Principal
 from inbox.conversations.service import ConversationUnknown
 from inbox.kernel.web import Answer, Header, Query, get, post
 from inbox.messages.composing import ContentTooLarge
-from inbox.messages.schemas import MessagePage, MessageQuery, MessageView, SendIn
+from inbox.messages.schemas import MessagePage, MessageQuery, MessageVersions, MessageView, SendIn
 from inbox.messages.sending import ComposerRefused, Sending, TokenReused
 from inbox.messages.service import Messages, MessageUnknown
 
@@ -64,3 +64,9 @@ class MessageRoutes:
         """One message."""
         caller.require("conversations.read")
         return await self._messages.read(caller, message_id)
+
+    @get("/v1/messages/{message_id}/versions", tag="messages", errors=(MessageUnknown,))
+    async def versions(self, caller: Principal, message_id: UUID) -> MessageVersions:
+        """What the message said before each of its edits. Nothing that a customer wrote is silently rewritten."""
+        caller.require("conversations.read")
+        return await self._messages.versions(caller, message_id)

@@ -112,6 +112,22 @@ class MessageView:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageVersion:
+    """What a message said until ``replaced_at``. ``version`` 1 is what was said first."""
+
+    version: int
+    parts: list[StoredPart]
+    replaced_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MessageVersions:
+    """Oldest first. The present words stand on the message itself; an unsent message has none."""
+
+    items: list[MessageVersion]
+
+
+@dataclass(frozen=True, slots=True)
 class MessagePage:
     """Messages of a thread, oldest first, valid at ``position`` of ``epoch``."""
 
@@ -149,6 +165,9 @@ class EntityIn(_Part):
     length: int = Field(ge=1)
     url: str | None = Field(default=None, max_length=2048)
 
+    def entity(self) -> Entity:
+        return Entity(self.kind, self.offset, self.length, self.url)
+
 
 class TextIn(_Part):
     type: Literal["text"] = "text"
@@ -157,8 +176,7 @@ class TextIn(_Part):
     preview_links: bool = True
 
     def part(self) -> OutboundPart:
-        entities = tuple(Entity(e.kind, e.offset, e.length, e.url) for e in self.entities)
-        return OutboundText(self.text, entities, self.preview_links)
+        return OutboundText(self.text, tuple(entity.entity() for entity in self.entities), self.preview_links)
 
 
 class MediaIn(_Part):
@@ -171,6 +189,7 @@ class MediaIn(_Part):
     mime_type: str | None = Field(default=None, max_length=127)
     filename: str | None = Field(default=None, max_length=240)
     caption: str | None = Field(default=None, max_length=4096)
+    entities: list[EntityIn] = Field(default_factory=list, max_length=100, description="Of the caption.")
 
     @model_validator(mode="after")
     def one_source(self) -> MediaIn:
@@ -186,6 +205,7 @@ class MediaIn(_Part):
             mime_type=self.mime_type,
             filename=self.filename,
             caption=self.caption,
+            entities=tuple(entity.entity() for entity in self.entities),
         )
 
 

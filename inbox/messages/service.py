@@ -10,7 +10,7 @@ from inbox.kernel.database import Database
 from inbox.kernel.errors import NotFound
 from inbox.kernel.eventlog import EventLog
 from inbox.messages import repository as rows
-from inbox.messages.schemas import MessagePage, MessageQuery, MessageView
+from inbox.messages.schemas import MessagePage, MessageQuery, MessageVersions, MessageView
 
 
 class MessageUnknown(NotFound):
@@ -45,3 +45,9 @@ class Messages:
                 raise MessageUnknown("there is no such message")
             await self._conversations.access(unit, caller, message.conversation_id)
         return message
+
+    async def versions(self, caller: Principal, message_id: UUID) -> MessageVersions:
+        """Raises ``MessageUnknown``."""
+        await self.read(caller, message_id)
+        async with self._database.transaction(readonly=True) as unit:
+            return MessageVersions(await rows.versions(unit, caller.workspace_id, message_id))

@@ -91,9 +91,14 @@ async def _edits_and_takes_back(house: Installation, customers: SimulatorClient)
     message_id = await _sent(house, conversation_id, {"type": "text", "text": "Until eigth."})
     edited = await house.api.patch(f"/v1/messages/{message_id}", {"part": {"type": "text", "text": "Until eight."}})
     assert (edited["versions"], edited["parts"][0]["text"]) == (2, "Until eight.")
+    (before,) = (await house.api.get(f"/v1/messages/{message_id}/versions"))["items"]
+    assert (before["version"], before["parts"][0]["text"]) == (1, "Until eigth.")
+    listed = await house.api.get(f"/v1/conversations/{conversation_id}")
+    assert listed["conversation"]["last_message_preview"] == "Until eight."
     assert [one["text"] for one in await customers.inbox(ACCOUNTS["telegram"])] == ["Until eight."]
     gone = await house.api.call("DELETE", f"/v1/messages/{message_id}")
     assert gone["unsent_at"] is not None
+    assert (await house.api.get(f"/v1/messages/{message_id}/versions"))["items"] == []
     assert [one["deleted"] for one in await customers.inbox(ACCOUNTS["telegram"])] == [True]
     states = [one["state"] for one in await house.api.get(f"/v1/messages/{message_id}/changes")]
     assert states == ["done", "done"]

@@ -247,6 +247,7 @@ async def test_edits_reactions_and_unsends_keep_what_must_be_kept(line: Line) ->
     (message,) = await line.messages()
     assert (message["parts"][0]["text"], message["versions"]) == ("better", 2)
     assert await line.node.fetchval("SELECT parts->0->>'text' FROM message_versions") == "worse"
+    assert await line.node.fetchval("SELECT last_message_preview FROM conversations") == "better"
 
     react = modifier(id="wamid.3", type="reaction", reaction={"message_id": "wamid.1", "emoji": "👍"})
     await line.feed(whatsapp_body("111", react))
@@ -262,6 +263,7 @@ async def test_edits_reactions_and_unsends_keep_what_must_be_kept(line: Line) ->
     assert message["parts"] == []
     assert message["unsent_at"] is not None
     assert await line.node.fetchval("SELECT count(*) FROM message_versions") == 0
+    assert "better" not in await line.node.fetchval("SELECT last_message_preview FROM conversations")
 
 
 async def shown_reactions(line: Line) -> list[str]:
