@@ -41,6 +41,13 @@ class ModeratingAdapter(ScriptedAdapter):
         super().__init__(*args, **more)
         self.asked: list[tuple[str, tuple[Address, ...]]] = []
         self.refusals: list[Fault] = []
+        self.signals: list[str] = []
+
+    async def typing(self, http: Http, account: Account, peer: Sequence[Address], external_id: str | None) -> None:
+        self.signals.append("typing")
+
+    async def mark_read(self, http: Http, account: Account, peer: Sequence[Address], external_id: str) -> None:
+        self.signals.append("read")
 
     async def block(self, http: Http, account: Account, peer: Sequence[Address]) -> None:
         self._answer("block", peer)
@@ -157,7 +164,9 @@ def soon(seconds: float = 3600) -> datetime:
 
 @asynccontextmanager
 async def make_blocked(dsn: str, *, patience: float = 3.0, **more: Any) -> AsyncIterator[Blocked]:
-    async with make_world(dsn, plays=ModeratingAdapter, blocks_people=True, **more) as world:
+    async with make_world(
+        dsn, plays=ModeratingAdapter, blocks_people=True, mark_read=True, typing_seconds=5, **more
+    ) as world:
         reactions = Reactions()
         database = Database(dsn, connections=8, event_log=EventLog(), reactions=reactions)
         await database.start()

@@ -7,12 +7,14 @@ import itertools
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
 from blocking_world import Blocked, join, make_blocked, soon
 from delivery_world import World, customer_address
 
+from channels.adapter import Http
 from channels.outbound import Envelope
 from channels.types import Account, Fault
 from contacts.service import ContactUnknown
@@ -21,9 +23,11 @@ from inbox.blocking.pausable import APART, PausedItem, PausedKind, Settled, Slot
 from inbox.blocking.paused import StillBlocked
 from inbox.blocking.schemas import BlockIn, PausedRef
 from inbox.blocking.service import NotBlocked
+from inbox.delivery.signals import Signals
 from inbox.kernel.database import UnitOfWork
 from inbox.kernel.errors import Forbidden, Invalid
 from inbox.kernel.jobs_worker import Worker
+from inbox.kernel.supervisor import Supervisor
 from inbox.messages.sending import ComposerRefused
 
 
@@ -112,6 +116,27 @@ async def test_refusals(house: Blocked, world: World) -> None:
         await house.blocks.block(elsewhere, thread.contact_id, BlockIn())
     assert not await house.is_blocked(thread.contact_id)
     assert await house.events("contact.blocked") == []
+
+
+async def test_neither_typing_nor_reading_is_told_to_who_is_blocked(house: Blocked, world: World) -> None:
+    thread = await world.conversation()
+    await house.hear("before")
+    supervisor = Supervisor()
+    node = world.node
+    signals = Signals(house.database, node.directory, node.conversations, cast(Http, None), supervisor)
+
+    async def signal() -> list[str]:
+        await signals.typing(world.caller, thread.id)
+        await signals.read(world.caller, thread.id)
+        await supervisor.settle(within=5)
+        told = sorted(house.adapter.signals)
+        house.adapter.signals.clear()
+        return told
+
+    assert await signal() == ["read", "typing"]
+    signals._typed_at.clear()  # the sign has faded
+    await house.block(thread.contact_id)
+    assert await signal() == []
 
 
 # --- What was in the air ----------------------------------------------------------------------------------------------
