@@ -392,3 +392,66 @@ async def test_a_block_shows_what_it_held_and_people_decide_without_a_burst(stag
     assert stage.world.adapter.sent == []
     with_block = cast(Any, [await stage.state(one.id) for one in (*overdue, ahead)])
     assert with_block == [("scheduled", None), ("scheduled", None), ("cancelled", None), ("scheduled", None)]
+
+
+NIGHTS: list[tuple[str, dict[str, Any], str | None, str, str]] = [
+    ("spring", {"type": "local", "local": "2027-03-28T02:30"}, "Europe/Berlin", "2027-03-28T02:30", "03-28T01:00"),
+    ("autumn", {"type": "local", "local": "2027-10-31T02:30"}, "Europe/Berlin", "2027-10-31T02:30", "10-31T00:30"),
+    (
+        "spring, again and again",
+        {"type": "recurring", "cron": "30 2 * * *", "start": "2027-03-27T12:00:00Z"},
+        "Europe/Berlin",
+        "2027-03-28T02:30",
+        "03-28T01:00",
+    ),
+    (
+        "autumn, again and again",
+        {"type": "recurring", "cron": "30 2 * * *", "start": "2027-10-31T00:30:00Z"},
+        "Europe/Berlin",
+        "2027-11-01T02:30",
+        "11-01T01:30",
+    ),
+    (
+        "no 31st",
+        {"type": "recurring", "cron": "0 9 31 * *", "zone": "UTC", "start": "2027-02-01T00:00:00Z"},
+        None,
+        "2027-03-31T09:00",
+        "03-31T09:00",
+    ),
+    (
+        "leap day",
+        {"type": "recurring", "cron": "0 9 29 2 *", "zone": "Asia/Tokyo"},
+        "Europe/Berlin",
+        "2028-02-29T09:00",
+        "02-29T00:00",
+    ),
+]
+
+
+@pytest.mark.parametrize(("when", "zone", "local", "wanted"), [pytest.param(*row[1:], id=row[0]) for row in NIGHTS])
+async def test_nights_with_too_few_or_too_many_hours_and_days_that_not_every_month_has(
+    stage: Stage, when: dict[str, Any], zone: str | None, local: str, wanted: str
+) -> None:
+    thread = await stage.world.conversation()
+    await live_in(stage, thread, zone)
+    made = await stage.schedule(thread, when=when)
+    assert (made.local, f"{made.due_at:%m-%dT%H:%M}") == (local, wanted)
+    assert dict(await stage.timers()) == {f"{made.id}/1": made.due_at}
+
+
+async def test_who_moves_west_between_two_occurrences_gets_the_next_day(stage: Stage) -> None:
+    """In the room: the zone changes while the occurrence is being handed over."""
+    thread = await stage.world.conversation()
+    now = datetime.now(UTC)
+    await live_in(stage, thread, "UTC")
+    made = await stage.schedule(thread, when={"type": "recurring", "cron": f"{now.minute} {now.hour} * * *"})
+    local = f"{now:%Y-%m-%dT%H:%M}"
+    await stage.execute("UPDATE scheduled_messages SET local = $1, due_at = now(), by_hand = true", local)
+    await stage.execute("UPDATE contacts SET time_zone = 'Etc/GMT+5'")
+    await stage.execute("UPDATE timers SET next_at = now()")
+    await stage.fire()
+    row = await stage.row(made.id)
+    assert (row.state, row.occurrences, row.zone) == ("scheduled", 1, "Etc/GMT+5")
+    tomorrow = datetime.fromisoformat(local) + timedelta(days=1)
+    assert row.local == f"{tomorrow:%Y-%m-%dT%H:%M}"
+    assert row.due_at == instant(row.local, "Etc/GMT+5")
