@@ -90,7 +90,7 @@ class WorkflowRoutes:
     def __init__(self, workflows: Workflows) -> None:
         self._workflows = workflows
 
-    @get("/v1/conversations/{conversation_id}/workflows", tag="bots", errors=(Forbidden, ConversationUnknown))
+    @get("/v1/conversations/{conversation_id}/workflows", tag="workflows", errors=(Forbidden, ConversationUnknown))
     async def list(
         self, caller: Principal, conversation_id: UUID, query: Annotated[RunQuery, Query()]
     ) -> Page[RunView]:
@@ -100,7 +100,7 @@ class WorkflowRoutes:
 
     @post(
         "/v1/conversations/{conversation_id}/workflows",
-        tag="bots",
+        tag="workflows",
         status=201,
         errors=(Forbidden, ConversationUnknown, BotUnknown, BotRefused, RunConflict),
     )
@@ -108,37 +108,37 @@ class WorkflowRoutes:
         """Give the conversation to a bot: it is `pending` from then on, and the bot is told."""
         return await self._workflows.start(caller, conversation_id, body)
 
-    @get(RUN, tag="bots", errors=(Forbidden, RunUnknown))
+    @get(RUN, tag="workflows", errors=(Forbidden, RunUnknown))
     async def read(self, caller: Principal, run_id: UUID) -> RunView:
         """One run."""
         return await self._workflows.get(caller, run_id)
 
-    @post(f"{RUN}/change", tag="bots", status=200, errors=GIVES)
+    @post(f"{RUN}/change", tag="workflows", status=200, errors=GIVES)
     async def change(self, caller: Principal, run_id: UUID, body: StartIn) -> RunView:
         """Another bot instead of this one. Answers with the run of that one."""
         return await self._workflows.change(caller, run_id, body)
 
-    @post(f"{RUN}/pause", tag="bots", status=200, errors=MOVES)
+    @post(f"{RUN}/pause", tag="workflows", status=200, errors=MOVES)
     async def pause(self, caller: Principal, run_id: UUID, body: NoteIn) -> RunView:
         """The bot answers no longer, until the run is resumed. What it has queued does not go out."""
         return await self._workflows.pause(caller, run_id, body)
 
-    @post(f"{RUN}/resume", tag="bots", status=200, errors=GIVES)
+    @post(f"{RUN}/resume", tag="workflows", status=200, errors=GIVES)
     async def resume(self, caller: Principal, run_id: UUID, body: NoteIn) -> RunView:
         """Let a paused run go on."""
         return await self._workflows.resume(caller, run_id, body)
 
-    @post(f"{RUN}/end", tag="bots", status=200, errors=MOVES)
+    @post(f"{RUN}/end", tag="workflows", status=200, errors=MOVES)
     async def end(self, caller: Principal, run_id: UUID, body: EndIn) -> RunView:
         """End a run; people go on, or the conversation is closed with it."""
         return await self._workflows.end(caller, run_id, body)
 
-    @post(f"{RUN}/hand-off", tag="bots", status=200, errors=GIVES)
+    @post(f"{RUN}/hand-off", tag="workflows", status=200, errors=GIVES)
     async def hand_off(self, caller: Principal, run_id: UUID, body: HandOffIn) -> RunView:
         """From the bot to people, with a note for them, or to a bot of the mode `on_hand_off`."""
         return await self._workflows.hand_off(caller, run_id, body)
 
-    @post(f"{RUN}/hand-back", tag="bots", status=200, errors=GIVES)
+    @post(f"{RUN}/hand-back", tag="workflows", status=200, errors=GIVES)
     async def hand_back(self, caller: Principal, run_id: UUID, body: NoteIn) -> RunView:
         """From people back to the bot of a run that was handed off or has ended."""
         return await self._workflows.hand_back(caller, run_id, body)
