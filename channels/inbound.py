@@ -209,6 +209,8 @@ class UnsupportedEvent:
     what: str
     data: JsonValue
     occurred_at: datetime | None = None
+    harmless: bool = False
+    """Known to say nothing: no notice of it is kept."""
 
 
 Inbound: TypeAlias = (

@@ -29,6 +29,8 @@ class OutboundMedia:
     size: int | None = None
     filename: str | None = None
     caption: str | None = None
+    entities: tuple[Entity, ...] = ()
+    """Of the caption."""
     type: Literal["media"] = "media"
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from channels.content import ChoicePart, Part, StoryPart, SystemPart, TextPart, UnsupportedPart
@@ -95,7 +96,8 @@ def _parts(message: JsonObject, attachments: Mapping[str, AttachmentReader]) -> 
 def read_edit(item: Item, edit: JsonObject) -> Sequence[Inbound]:
     """``num_edit`` 0 announces a new message, without sender or text: no edit, and ``message`` follows (facts 3.2)."""
     if as_integer(edit.get("num_edit")) == 0:
-        return (item.unsupported("message_edit.num_edit_0"),)
+        # One comes beside every new message: a notice to each would hide those that are worth reading.
+        return (replace(item.unsupported("message_edit.num_edit_0"), harmless=True),)
     external_id, text = as_id(edit.get("mid")), as_text(edit.get("text"))
     if external_id is None or text is None:
         return ()

@@ -64,7 +64,7 @@ def _pieces(part: OutboundPart, capabilities: Capabilities, channel: str, index:
             yield from _texts(text, capabilities, index, whole)
         case OutboundMedia():
             yield _media(part, capabilities, channel, index)
-            yield from _caption(part.caption, capabilities, index)
+            yield from _caption(part.caption, part.entities, capabilities, index)
         case OutboundAlbum():
             yield from _album(part, capabilities, channel, index)
         case OutboundChoices():
@@ -113,11 +113,13 @@ def _texts(text: str, capabilities: Capabilities, index: int, whole: Sequence[tu
         yield Piece({"message": {"text": piece}}, text=piece)
 
 
-def _caption(caption: str | None, capabilities: Capabilities, index: int) -> Iterator[Piece]:
+def _caption(
+    caption: str | None, entities: Sequence[Entity], capabilities: Capabilities, index: int
+) -> Iterator[Piece]:
     """Media and text cannot share a message (facts 2.3): a caption follows as one of its own."""
-    words = plain(caption or "")
+    words, whole = plain_text(plain(caption or ""), entities)
     if words.strip():
-        yield from _texts(words, capabilities, index)
+        yield from _texts(words, capabilities, index, whole)
 
 
 # --- Media ------------------------------------------------------------------------------------------------------------
@@ -156,11 +158,11 @@ def _album(part: OutboundAlbum, capabilities: Capabilities, channel: str, index:
                 patience = _LINK_PATIENCE if any(links) else None
                 yield Piece({"album": links}, media_ids=stored, lane="media", patience=patience)
                 for one in files:
-                    yield from _caption(one.caption, capabilities, index)
+                    yield from _caption(one.caption, one.entities, capabilities, index)
             else:
                 for one in files:
                     yield from _pieces(one, capabilities, channel, index)
-    yield from _caption(part.caption, capabilities, index)
+    yield from _caption(part.caption, (), capabilities, index)
 
 
 # --- Templates --------------------------------------------------------------------------------------------------------

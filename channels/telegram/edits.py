@@ -16,7 +16,7 @@ from channels.outbound import OutboundChoices, OutboundMedia, OutboundPart, Outb
 from channels.split import fits
 from channels.telegram.capabilities import CAPABILITIES, CAPTION, TEXT
 from channels.telegram.keyboard import choice_text, markup
-from channels.telegram.media import CALLS, checked_caption
+from channels.telegram.media import CALLS, caption_params, checked_caption
 from channels.telegram.texts import text_params
 from channels.types import JsonObject
 
@@ -88,8 +88,8 @@ def _edit_media(part: OutboundMedia) -> Edit:
         reason = f"An edited caption has at most {allowed} characters." if allowed else "This kind takes no caption."
         raise ContentRefused("too_long", reason, limit=f"media.{part.kind}.caption.maximum", allowed=allowed)
     if part.url is None and rule.caption is not None:
-        return Edit("editMessageCaption", {"caption": caption} if caption else {})
+        return Edit("editMessageCaption", caption_params(part, caption))
     if part.url is None or part.kind not in _REPLACEABLE:
         raise ContentRefused("not_offered", "Telegram cannot exchange a file of this kind.", limit="edit")
     media: JsonObject = {"type": CALLS[part.kind][1], "media": part.url}
-    return Edit("editMessageMedia", {"media": {**media, "caption": caption} if caption else media})
+    return Edit("editMessageMedia", {"media": {**media, **caption_params(part, caption)}})

@@ -13,11 +13,12 @@ from itertools import groupby
 from typing import Final
 
 from channels.capabilities import MediaRule
-from channels.content import MediaKind
+from channels.content import Entity, MediaKind
 from channels.limits import check_media, in_album
 from channels.outbound import OutboundAlbum, OutboundMedia, OutboundText, Piece
 from channels.split import fits
 from channels.telegram.capabilities import ALBUM, CAPABILITIES, CHANNEL
+from channels.telegram.entities import clip_entities, write_entities
 from channels.telegram.texts import render_text
 from channels.types import JsonObject, JsonValue
 from channels.wire import plain
@@ -47,13 +48,12 @@ def render_media(part: OutboundMedia, index: int) -> Iterator[Piece]:
     caption, rest = checked_caption(part, index)
     method, field = CALLS[part.kind]
     params: JsonObject = {} if part.url is None else {field: part.url}
-    if caption:
-        params["caption"] = caption
+    params |= caption_params(part, caption)
     payload: JsonObject = {"method": method, "params": params}
     if part.stored:
         payload["files"] = [field]
     yield Piece(payload, caption or None, part.stored, "media")
-    yield from _following(rest, index)
+    yield from _following(part, rest, index)
 
 
 def render_album(part: OutboundAlbum, index: int) -> Iterator[Piece]:
@@ -73,7 +73,7 @@ def _render_group(items: Sequence[OutboundMedia], index: int) -> Iterator[Piece]
     fields: list[JsonValue] = []
     stored: list[str] = []
     captions: list[str] = []
-    left: list[str] = []
+    left: list[tuple[OutboundMedia, str]] = []
     for item in items:
         caption, rest = checked_caption(item, index)
         source = item.url
@@ -83,16 +83,16 @@ def _render_group(items: Sequence[OutboundMedia], index: int) -> Iterator[Piece]
             stored.append(item.media_id)
         shown: JsonObject = {"type": CALLS[item.kind][1], "media": source}
         if caption:
-            shown["caption"] = caption
+            shown |= caption_params(item, caption)
             captions.append(caption)
         media.append(shown)
-        left.append(rest)
+        left.append((item, rest))
     payload: JsonObject = {"method": "sendMediaGroup", "params": {"media": media}}
     if fields:
         payload["files"] = fields
     yield Piece(payload, "\n".join(captions) or None, tuple(stored), "media")
-    for rest in left:
-        yield from _following(rest, index)
+    for item, rest in left:
+        yield from _following(item, rest, index)
 
 
 def checked_caption(part: OutboundMedia, index: int) -> tuple[str, str]:
@@ -109,5 +109,19 @@ def _takes(rule: MediaRule, words: str) -> bool:
     return rule.caption is not None and fits(words, rule.caption)
 
 
-def _following(words: str, index: int) -> list[Piece]:
-    return render_text(OutboundText(words), index) if words else []
+def caption_params(part: OutboundMedia, caption: str) -> JsonObject:
+    """The caption with its entities, for a call or an item of an album."""
+    if not caption:
+        return {}
+    written = write_entities(caption, _entities(part, caption))
+    return {"caption": caption, "caption_entities": written} if written else {"caption": caption}
+
+
+def _entities(part: OutboundMedia, words: str) -> tuple[Entity, ...]:
+    """As counted from the first word: the blanks before it are not sent."""
+    start = plain(part.caption or "").index(words)
+    return clip_entities(part.entities, start, start + len(words))
+
+
+def _following(part: OutboundMedia, words: str, index: int) -> list[Piece]:
+    return render_text(OutboundText(words, _entities(part, words)), index) if words else []

@@ -87,12 +87,13 @@ def _media(part: OutboundMedia, index: int) -> list[Piece]:
         content["voice"] = True
     kind = _TYPE_OF.get(part.kind, part.kind)
     payload: JsonObject = {"type": kind, kind: content}
-    caption = plain(part.caption or "").strip()
+    words = plain(part.caption or "")
+    caption = marked_up(words, part.entities)[0].strip()
     if not caption:
         return [Piece(payload, media_ids=part.stored)]
     if rule.caption is None:
         # This kind carries no words, so they follow as a message of their own.
-        return [Piece(payload, media_ids=part.stored), *_text(OutboundText(caption), index)]
+        return [Piece(payload, media_ids=part.stored), *_text(OutboundText(words, part.entities), index)]
     where = f"media.{part.kind}.caption.maximum"
     content["caption"] = check_words(caption, rule.caption, where, part=index, channel=CHANNEL)
     return [Piece(payload, text=caption, media_ids=part.stored)]

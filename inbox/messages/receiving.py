@@ -264,7 +264,7 @@ class Receiver:
                 await self._revisions.preference(unit, workspace_id, person.identity_id, inbound)
             elif isinstance(inbound, ChannelNotice):
                 await rows.keep_unsupported(unit, workspace_id, item.channel.id, inbound.topic, inbound.data)
-            elif isinstance(inbound, UnsupportedEvent):
+            elif isinstance(inbound, UnsupportedEvent) and not inbound.harmless:
                 await rows.keep_unsupported(unit, workspace_id, item.channel.id, inbound.what, inbound.data)
 
     async def _revision(

@@ -36,3 +36,17 @@ async def test_unknown_events_are_listed_newest_first(database_url: str) -> None
     with pytest.raises(Forbidden):
         await routes.list(Principal(workspace_id, new_id(), "Agent", "agent", new_id()), NoticeQuery())
     await node.database.stop()
+
+
+async def test_what_is_known_to_say_nothing_is_not_listed(database_url: str) -> None:
+    """Instagram announces every new message by an empty edit."""
+    node = await start_node(database_url)
+    workspace_id = await make_workspace(node)
+    app_id = await make_app(node, workspace_id, "meta")
+    channel = await make_channel(node, workspace_id, app_id, "instagram", "333")
+    line = Line(node, workspace_id, app_id, channel)
+    for edit in ({"mid": "m_1", "num_edit": 0}, {"mid": "m_2", "num_edit": "0"}, {"mid": "m_3", "num_edit": 1}):
+        entry = {"id": "333", "time": 1, "messaging": [{"timestamp": 1_790_000_000_000, "message_edit": edit}]}
+        await line.feed(orjson.dumps({"object": "instagram", "entry": [entry]}))
+    assert [row[0] for row in await node.fetch("SELECT what FROM unsupported_events")] == ["message_edit"]
+    await node.database.stop()
