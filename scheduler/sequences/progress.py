@@ -96,6 +96,8 @@ def after_earlier(state: StepState, definition: Definition, *, retries: int, wai
 def failure(fault: str | None, definition: Definition, *, retries: int) -> Move:
     if fault == "opted_out" and definition.stop.opt_out:
         return Stop("opt_out")
+    if fault == "conversation_closed":
+        return Stop("closed")
     if fault == "contact_blocked":
         return _blocked(definition)
     match definition.failure.policy:

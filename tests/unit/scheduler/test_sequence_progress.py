@@ -31,6 +31,7 @@ CURRENT: list[tuple[str, Any, str | None, dict[str, Any], dict[str, Any], Move]]
     ("opted out", "failed", "opted_out", RETRY, {}, Stop("opt_out")),
     ("opted out, nobody minds", "failed", "opted_out", {"stop": {"opt_out": False}}, {}, Stop("failed")),
     ("window", "failed", "window_closed", RETRY, {"has_fallback": True}, Again(timedelta(0), counts=False)),
+    ("closed when it was to be queued", "failed", "conversation_closed", RETRY, {}, Stop("closed")),
     ("window, no template", "failed", "window_closed", {}, {}, Stop("failed")),
     ("they wrote", "cancelled", "replied", {}, {}, Stop("reply")),
     ("closed", "cancelled", "conversation_closed", {}, {}, Stop("closed")),
