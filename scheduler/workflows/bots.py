@@ -113,7 +113,8 @@ class Bots:
                 await self._registry.enable(unit, caller, bot.subscription_id, skip=True)
             after = _known(await rows.find(unit.connection, caller.workspace_id, bot.id))
             if after != bot:
-                unit.record(events.bot_updated(caller.workspace_id, view(after)))
+                if own:
+                    unit.record(events.bot_updated(caller.workspace_id, view(after)))
                 detail = {"fields": sorted(patch.model_fields_set)}
                 await audit.record(unit, caller.workspace_id, caller, "bot.changed", "bot", bot.id, detail)
             return after

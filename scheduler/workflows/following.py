@@ -22,7 +22,9 @@ from inbox.kernel.jobs import Jobs
 from inbox.kernel.reactions import Reaction
 from inbox.messages.events import MessageCreated
 from inbox.messages.schemas import AuthorView, MessageView
-from inbox.subscriptions.events import SubscriptionDisabled
+from inbox.subscriptions.events import SubscriptionDisabled, SubscriptionUpdated
+from scheduler.workflows import bot_rows
+from scheduler.workflows import events as workflow_events
 from scheduler.workflows import repository as rows
 from scheduler.workflows.moves import Cause, Moves
 from scheduler.workflows.repository import Run
@@ -44,8 +46,8 @@ class Following:
     def register(self, reactions: Reactions) -> None:
         for kind in ("contact.blocked", "message.created", "conversation.updated", "conversation.merged"):
             reactions.on(kind, self.follow)
-        reactions.on("agent.updated", self.agent_changed)
-        reactions.on("subscription.disabled", self.delivery_ended)
+        for kind in ("agent.updated", "subscription.updated", "subscription.disabled"):
+            reactions.on(kind, self.bot_changed)
 
     async def follow(self, unit: UnitOfWork, events: Sequence[Event]) -> None:
         for event in events:
@@ -110,19 +112,24 @@ class Following:
             if run.current and run.reason != "blocked":
                 await self._moves.leave(unit, thread, run, "paused", Cause("blocked", note=run.note))
 
-    async def agent_changed(self, unit: UnitOfWork, events: Sequence[Event]) -> None:
+    async def bot_changed(self, unit: UnitOfWork, events: Sequence[Event]) -> None:
+        """What a bot shows is in part its agent's and its subscription's. One that may not act, or that nothing reaches
+        any more, lets go of what it holds: people need not wait for its time to run out."""
+        changed: dict[tuple[UUID, UUID], bool] = {}
         for event in events:
-            if isinstance(event.data, AgentUpdated) and event.data.agent.role == "bot" and event.data.agent.disabled:
-                await self._release(unit, event.workspace_id, event.data.agent.id)
-
-    async def delivery_ended(self, unit: UnitOfWork, events: Sequence[Event]) -> None:
-        """Nothing reaches the bot any more: people need not wait for its time to run out."""
-        for event in events:
-            if isinstance(event.data, SubscriptionDisabled):
-                await self._release(unit, event.workspace_id, event.data.subscription.agent_id)
-
-    async def _release(self, unit: UnitOfWork, workspace_id: UUID, bot_id: UUID) -> None:
-        await self._jobs.enqueue(unit, workspace_id, RELEASE, {"bot_id": str(bot_id)}, key=str(bot_id))
+            match event.data:
+                case AgentUpdated(agent) if agent.role == "bot":
+                    changed[event.workspace_id, agent.id] = agent.disabled
+                case SubscriptionUpdated(subscription):
+                    changed.setdefault((event.workspace_id, subscription.agent_id), False)
+                case SubscriptionDisabled(subscription):
+                    changed[event.workspace_id, subscription.agent_id] = True
+        for (workspace_id, bot_id), ended in sorted(changed.items()):
+            bot = await bot_rows.find(unit.connection, workspace_id, bot_id)
+            if bot is not None:
+                unit.record(workflow_events.bot_updated(workspace_id, bot_rows.view(bot)))
+            if ended:
+                await self._jobs.enqueue(unit, workspace_id, RELEASE, {"bot_id": str(bot_id)}, key=str(bot_id))
 
 
 def taken_away(thread: Thread, run: Run) -> Cause | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from inbox.kernel.database import UnitOfWork
@@ -229,21 +229,16 @@ async def mark_answered(unit: UnitOfWork, workspace_id: UUID, bot_id: UUID, epoc
 
 
 def view(run: Run) -> RunView:
-    due = None
-    if run.state == "active" and run.waiting_since is not None:
-        due = run.waiting_since + timedelta(seconds=run.answer_within)
     by = None if run.by_kind is None else AuthorView(run.by_kind, run.by_id, run.by_name)  # type: ignore[arg-type]
     return RunView(
         id=run.id,
         conversation_id=run.conversation_id,
         bot_id=run.bot_id,
-        bot_name=run.bot_name,
         state=run.state,
         reason=run.reason,
         note=run.note,
         by=by,
         epoch=run.epoch,
-        answer_due_at=due,
         version=run.version,
         created_at=run.created_at,
         updated_at=run.updated_at,

@@ -136,19 +136,17 @@ class RunView:
 
     ``state``: *active* while the bot answers, under ``epoch``; *paused* until somebody resumes or ends it; *handed_off*
     to people; *ended*. ``reason`` says how the state came about, ``by`` through whom (null: by itself), ``note`` what
-    was said with it. ``answer_due_at``: until when the customer has to be answered.
+    was said with it.
     """
 
     id: UUID
     conversation_id: UUID
     bot_id: UUID
-    bot_name: str
     state: RunState
     reason: RunReason | None
     note: str | None
     by: AuthorView | None
     epoch: int
-    answer_due_at: datetime | None
     version: int
     created_at: datetime
     updated_at: datetime

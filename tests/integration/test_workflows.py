@@ -235,7 +235,8 @@ async def test_who_is_given_a_waiting_customer_owes_an_answer(stage: Stage) -> N
     conversation_id = await stage.write("Hello")
     await assigned(stage, conversation_id)
     run = await stage.room.service.start(stage.caller, conversation_id, StartIn(bot_id=bot.id, note="About his order"))
-    assert run.answer_due_at is not None
+    assert (await stage.run(conversation_id)).waiting_since is not None
+    assert run.note == "About his order"
     assert (await stage.thread(conversation_id)).assignee_id is None
     await stage.time_out()
     thread = await stage.thread(conversation_id)
