@@ -21,7 +21,7 @@ FARTHEST: Final = timedelta(days=5 * 366)
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class AtInstant:
     """An instant, wherever the contact is."""
 
     at: datetime
@@ -29,7 +29,7 @@ class At:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class AtWallTime:
     """What a clock on the wall shows. ``zone`` null: on the contact's wall."""
 
     local: str
@@ -38,7 +38,7 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True)
-class Recurring:
+class AgainAndAgain:
     """``cron`` on the wall clock of ``zone``, or of the contact; not before ``start``, not after ``until``, at most
     ``count`` times."""
 
@@ -50,7 +50,7 @@ class Recurring:
     type: Literal["recurring"] = "recurring"
 
 
-Plan: TypeAlias = At | Local | Recurring
+Plan: TypeAlias = AtInstant | AtWallTime | AgainAndAgain
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,17 @@ class Due:
 
 def zone_for(plan: Plan, contact_zone: str) -> str | None:
     """The zone that counts now. ``contact_zone``: the contact's, or else the workspace's."""
-    return None if isinstance(plan, At) else plan.zone or contact_zone
+    return None if isinstance(plan, AtInstant) else plan.zone or contact_zone
 
 
 def first(plan: Plan, contact_zone: str, now: datetime) -> Due | None:
     """``None``: it recurs never again."""
     match plan:
-        case At(at=at):
+        case AtInstant(at=at):
             return Due(at)
-        case Local(local=local):
+        case AtWallTime(local=local):
             return _due(local, plan.zone or contact_zone)
-        case Recurring():
+        case AgainAndAgain():
             after = now if plan.start is None else max(now, plan.start)
             return _occurrence(plan, contact_zone, after, None)
 
@@ -92,12 +92,12 @@ def following(plan: Plan, contact_zone: str, last: str | None, now: datetime, ma
 
     What was missed in between is passed over, so that nothing comes in a burst. ``made``: how many there were.
     """
-    if not isinstance(plan, Recurring) or (plan.count is not None and made >= plan.count):
+    if not isinstance(plan, AgainAndAgain) or (plan.count is not None and made >= plan.count):
         return None
     return _occurrence(plan, contact_zone, now, last)
 
 
-def _occurrence(plan: Recurring, contact_zone: str, after: datetime, last: str | None) -> Due | None:
+def _occurrence(plan: AgainAndAgain, contact_zone: str, after: datetime, last: str | None) -> Due | None:
     zone = plan.zone or contact_zone
     rule = Recurrence(plan.cron, zone)
     found = rule.next_after(after)
@@ -115,11 +115,11 @@ def _due(local: str, zone: str) -> Due:
 
 def stored(plan: Plan) -> dict[str, object]:
     match plan:
-        case At():
+        case AtInstant():
             return {"type": plan.type, "at": plan.at.isoformat()}
-        case Local():
+        case AtWallTime():
             return {"type": plan.type, "local": plan.local, "zone": plan.zone}
-        case Recurring():
+        case AgainAndAgain():
             ends = {"start": plan.start, "until": plan.until}
             times = {name: None if at is None else at.isoformat() for name, at in ends.items()}
             return {"type": plan.type, "cron": plan.cron, "zone": plan.zone, "count": plan.count, **times}
@@ -129,11 +129,11 @@ def of(given: Mapping[str, Any]) -> Plan:
     """What ``stored`` made."""
     match given["type"]:
         case "at":
-            return At(datetime.fromisoformat(given["at"]))
+            return AtInstant(datetime.fromisoformat(given["at"]))
         case "local":
-            return Local(given["local"], given["zone"])
+            return AtWallTime(given["local"], given["zone"])
         case _:
-            plan = Recurring(given["cron"], given["zone"], count=given["count"])
+            plan = AgainAndAgain(given["cron"], given["zone"], count=given["count"])
             start, until = given["start"], given["until"]
             return replace(
                 plan,

@@ -17,7 +17,7 @@ from inbox.kernel.pages import decode_cursor
 from inbox.messages.schemas import PartIn, SendIn, StoredPart, TemplateIn
 from scheduler.recurrence import InvalidRecurrence, Recurrence
 from scheduler.scheduled.deciding import Policy, State
-from scheduler.scheduled.plans import At, Local, Plan, Recurring
+from scheduler.scheduled.plans import AgainAndAgain, AtInstant, AtWallTime, Plan
 
 LATE_AFTER: Final = 900
 """Seconds. What is older than that when its turn comes has met a downtime, and its policy decides."""
@@ -166,7 +166,7 @@ class AtIn(_Asked):
     at: AwareDatetime
 
     def plan(self) -> Plan:
-        return At(self.at)
+        return AtInstant(self.at)
 
 
 class LocalIn(_Asked):
@@ -177,7 +177,7 @@ class LocalIn(_Asked):
     zone: TimeZone | None = Field(default=None, description="Null: the contact's own, whatever it is by then.")
 
     def plan(self) -> Plan:
-        return Local(self.local, self.zone)
+        return AtWallTime(self.local, self.zone)
 
 
 def _cron(rule: str) -> str:
@@ -201,7 +201,7 @@ class RecurringIn(_Asked):
     count: int | None = Field(default=None, ge=1, le=10_000)
 
     def plan(self) -> Plan:
-        return Recurring(self.cron, self.zone, self.start, self.until, self.count)
+        return AgainAndAgain(self.cron, self.zone, self.start, self.until, self.count)
 
 
 WhenIn: TypeAlias = Annotated[AtIn | LocalIn | RecurringIn, Field(discriminator="type")]
