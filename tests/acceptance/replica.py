@@ -29,6 +29,8 @@ class Replica:
     """What blocked contacts sent; ``me`` is somebody who may read it."""
     provider_blocks: dict[str, Json] = field(default_factory=dict)
     scheduled: dict[str, Json] = field(default_factory=dict)
+    bots: dict[str, Json] = field(default_factory=dict)
+    runs: dict[str, Json] = field(default_factory=dict)
     renumbered: set[str] = field(default_factory=set)
     """Conversations whose messages have to be read again, as ``conversation.merged`` says."""
 
@@ -84,6 +86,15 @@ class Replica:
                 self.channels.pop(data["channel_id"], None)
             case "scheduled_message.created" | "scheduled_message.updated":
                 self.scheduled[data["scheduled_message"]["id"]] = data["scheduled_message"]
+            case "bot.created" | "bot.updated":
+                self.bots[data["bot"]["id"]] = data["bot"]
+            case "bot.deleted":
+                self.bots.pop(data["bot_id"], None)
+            case "workflow.created" | "workflow.updated":
+                self.runs[data["run"]["id"]] = data["run"]
+                self.conversations[data["conversation"]["id"]] = data["conversation"]
+            case "subscription.created" | "subscription.updated" | "subscription.disabled" | "subscription.deleted":
+                pass
             case "agent.created" | "agent.updated":
                 self.agents[data["agent"]["id"]] = data["agent"]
             case unknown:
@@ -102,13 +113,14 @@ class Replica:
             _, self.messages[thread] = await _messages(api, thread)
             detail = await api.get(f"/v1/conversations/{thread}")
             self.unread[thread] = detail["unread"]
+            self.runs |= {one["id"]: one for one in await _runs(api, thread)}
         self.renumbered.clear()
         return kinds
 
     def differences(self, fresh: Replica) -> dict[str, tuple[object, object]]:
         """Where this one and a fresh snapshot disagree: path → (this, fresh)."""
         found: dict[str, tuple[object, object]] = {}
-        for name in ("conversations", "messages", "channels", "agents", "scheduled", "set_aside", "provider_blocks"):
+        for name in COMPARED:
             _compare(name, getattr(self, name), getattr(fresh, name), found)
         shown = {contact_id: self.contacts.get(contact_id) for contact_id in fresh.contacts}
         _compare("contacts", shown, fresh.contacts, found)
@@ -119,6 +131,17 @@ class Replica:
         return found
 
 
+COMPARED = (
+    "conversations",
+    "messages",
+    "channels",
+    "agents",
+    "scheduled",
+    "set_aside",
+    "provider_blocks",
+    "bots",
+    "runs",
+)
 REACH = ("unreachable", "unreachable_at", "marketing_stopped_at", "marketing_stopped_reason")
 NOTHING_SAID: Json = dict.fromkeys(REACH)
 
@@ -155,6 +178,10 @@ async def snapshot(api: Api, me: str) -> Replica:
                 taken.reach[identity["id"]] = _reach(identity)
         taken.channels = {one["id"]: one for one in (await api.get("/v1/channels?limit=200"))["items"]}
         taken.agents = {one["id"]: one for one in (await api.get("/v1/agents?limit=200"))["items"]}
+        # The address of a webhook is shown to those who may change it, and told to nobody.
+        taken.bots = {one["id"]: {**one, "url": None} for one in (await api.get("/v1/bots?limit=200"))["items"]}
+        for thread in taken.conversations:
+            taken.runs |= {one["id"]: one for one in await _runs(api, thread)}
         scheduled = await api.get("/v1/scheduled-messages?limit=200")
         taken.scheduled = {one["id"]: one for one in scheduled["items"]}
         positions |= {scheduled["position"], (await api.get("/v1/conversations?limit=1"))["position"]}
@@ -162,6 +189,13 @@ async def snapshot(api: Api, me: str) -> Replica:
             return taken
         await asyncio.sleep(0.1)
     raise AssertionError("there is no rest to take a snapshot in")
+
+
+async def _runs(api: Api, thread: str) -> list[Json]:
+    page = await api.get(f"/v1/conversations/{thread}/workflows?limit=200")
+    assert page["next"] is None
+    items: list[Json] = page["items"]
+    return items
 
 
 async def _messages(api: Api, thread: str) -> tuple[int, dict[str, Json]]:
