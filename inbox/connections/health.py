@@ -1,8 +1,8 @@
 """How a channel stands: what each aspect of it says, the worst of which is its health (row A10).
 
 An aspect is a word of ours for one thing that can be wrong: ``token``, ``expiry``, ``renewal``, ``silent``, ``setup``,
-and those of ``channels.inbound.AccountChanged``. Each comes and goes on its own, so the end of one trouble does not
-hide another.
+``billing``, and those of ``channels.inbound.AccountChanged``. Each comes and goes on its own, so the end of one trouble
+does not hide another.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ TOKEN: Final = "token"  # noqa: S105 - a word
 EXPIRY: Final = "expiry"
 RENEWAL: Final = "renewal"
 SILENT: Final = "silent"
+BILLING: Final = "billing"
+"""The provider delivers nothing, or not everything, until somebody has put the account in order."""
 OF_THE_TOKEN: Final = (TOKEN, EXPIRY, RENEWAL)
 """What a new token ends."""
 NOTICEABLE: Final = timedelta(seconds=3)

@@ -102,7 +102,7 @@ class ProviderAppPatch(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class HealthReason:
-    """One thing that is wrong: ``token``, ``expiry``, ``renewal``, ``silent``, ``quality``, ``restriction``, …"""
+    """One thing that is wrong: ``token``, ``expiry``, ``renewal``, ``silent``, ``billing``, ``quality``, …"""
 
     aspect: str
     health: Literal["degraded", "paused", "reauthorise"]

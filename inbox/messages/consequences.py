@@ -17,7 +17,7 @@ from uuid import UUID
 from channels.types import Fault
 from contacts import reachability
 from inbox.connections.directory import Channel
-from inbox.connections.health import ChannelHealth
+from inbox.connections.health import BILLING, ChannelHealth, Report
 from inbox.conversations import events as thread_events
 from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, touch
@@ -64,9 +64,13 @@ class Consequences:
             await _person(unit, workspace_id, one)
         resting = await self._pause(unit, workspace_id, refusals)
         dead = {one.channel.id: one for one in refusals if one.fault.reauthorise}
-        for channel_id in sorted({*resting, *dead}):
+        unpaid = {one.channel.id: one for one in refusals if one.fault.code == BILLING}
+        for channel_id in sorted({*resting, *dead, *unpaid}):
             if (rest := resting.get(channel_id)) is not None:
                 await self._health.paused(unit, workspace_id, channel_id, rest.until, rest.reason)
+            if (one_unpaid := unpaid.get(channel_id)) is not None:
+                report = Report(BILLING, "degraded", one_unpaid.fault.reason)
+                await self._health.report(unit, workspace_id, channel_id, report)
             if channel_id in dead:
                 await self._health.token_refused(unit, dead[channel_id].channel, dead[channel_id].fault.reason)
 

@@ -10,10 +10,13 @@ import orjson
 import pytest
 from delivery_world import World, customer_address, make_world
 
+from channels.adapter import AccountFacts
 from channels.content import TextPart
 from channels.inbound import MessageReceived, StatusReported
 from channels.types import Fault, Person
 from channels.whatsapp.errors import fault_of_webhook
+from inbox.connections.connecting import _reports
+from inbox.connections.health import ChannelHealth
 from inbox.conversations.repository import Thread
 from inbox.messages import consequences
 
@@ -172,6 +175,22 @@ async def test_a_dead_token_told_later_marks_the_channel(world: World) -> None:
     _, external_id = await sent(world, await world.conversation())
     await fails(world, external_id, 190)
     assert await world.node.fetchval("SELECT health FROM channels") == "reauthorise"
+
+
+async def test_what_is_wrong_with_the_payment_shows_on_the_channel_until_a_check_finds_it_in_order(
+    world: World,
+) -> None:
+    for _ in range(2):
+        _, external_id = await sent(world, await world.conversation())
+        await fails(world, external_id, 131042)
+    (told,) = await events(world, "channel.updated")
+    assert (told["channel"]["health"], told["channel"]["health_reasons"][0]["aspect"]) == ("degraded", "billing")
+    assert "payment" in told["channel"]["health_reason"]
+    checked = _reports(AccountFacts("111", "Shop"), [])
+    async with world.node.database.transaction() as unit:
+        health = ChannelHealth(world.node.directory, lambda: None)
+        await health.report(unit, world.workspace_id, world.channel.id, *checked)
+    assert await world.node.fetchval("SELECT health FROM channels") == "ok"
 
 
 async def test_receipts_without_a_fault_ask_the_database_nothing_more(
