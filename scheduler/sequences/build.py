@@ -44,7 +44,7 @@ class SequencesRoom:
         self.sequences = Sequences(parts.database, files)
         self.enrolling = Enrolling(parts.database, walking)
         self.enrollments = Enrollments(parts.database, walking)
-        self.paused = PausedEnrollments(parts.database, self.enrollments, walking)
+        self.paused = PausedEnrollments(parts.database, self.enrollments)
         self._firing = Firing(parts.sending, parts.conversations, parts.directory, walking, metrics.handed_over)
 
     def register(self, firing: TimerFiring) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
@@ -183,9 +184,9 @@ class Enrollments:
 
     # --- used by whoever unblocks, too --------------------------------------------------------------------------------
 
-    async def go_on(self, held: Held, *, now: bool) -> None:
-        """A paused one: what is due later keeps its time, what is overdue waits anew, or comes now. Raises
-        ``EnrollmentState`` when the contact is blocked."""
+    async def go_on(self, held: Held, *, now: bool, slot: Callable[[], datetime] | None = None) -> None:
+        """A paused one: what is due later keeps its time; what is overdue waits anew, from now or from its ``slot`` on,
+        or comes now. Raises ``EnrollmentState`` when the contact is blocked."""
         row, due_at = held.row, held.row.due_at
         if held.blocked:
             raise EnrollmentState("the contact is blocked", **_standing(row), what_happened="blocked")
@@ -199,7 +200,7 @@ class Enrollments:
         elif due_at is not None and due_at > held.around.now:
             await self._walking.wait(held.unit, held.around, held.run, since=row.waits_since)
         else:
-            await self._walking.wait(held.unit, held.around, held.run)
+            await self._walking.wait(held.unit, held.around, held.run, since=None if slot is None else slot())
 
     async def end(self, held: Held) -> None:
         held.row.become("left", None, held.around.now)

@@ -14,16 +14,15 @@ from inbox.kernel.timers import cancel_timers
 from scheduler.sequences import enrollment_rows as rows
 from scheduler.sequences.enrollment_rows import Enrollment
 from scheduler.sequences.leading import Decision, Enrollments, EnrollmentState, Held
-from scheduler.sequences.walking import KIND, Walking
+from scheduler.sequences.walking import KIND
 
 BLOCKED: Final = "blocked"
 
 
 class PausedEnrollments:
-    def __init__(self, database: Database, enrollments: Enrollments, walking: Walking) -> None:
+    def __init__(self, database: Database, enrollments: Enrollments) -> None:
         self._database = database
         self._enrollments = enrollments
-        self._walking = walking
 
     @property
     def kind(self) -> PausedKind:
@@ -47,11 +46,7 @@ class PausedEnrollments:
 
         async def decide(held: Held) -> str:
             _require_block(held.row)
-            row, due_at = held.row, held.row.due_at
-            await self._enrollments.go_on(held, now=False)
-            overdue = due_at is None or due_at <= held.around.now
-            if overdue and row.state == "active" and row.message_id is None:
-                await self._walking.wait(held.unit, held.around, held.run, since=slots.take())
+            await self._enrollments.go_on(held, now=False, slot=slots.take)
             return "resumed"
 
         return await self._settle(caller, contact_id, ids, decide, "resumed")

@@ -68,7 +68,7 @@ class Reach:
         kinds = [choice.kind for choice in step.channels if choice.kind is not None]
         for channel_id, health in await reach_rows.enabled_channels(unit, workspace_id, ids, kinds):
             channel = await self._directory.get(workspace_id, channel_id)
-            capabilities = channel.adapter.capabilities
+            capabilities = channel.capabilities
             if channel_id in taken or not capabilities.starts_conversations:
                 continue
             scopes = [SCOPELESS, channel.account.account_id, channel.owner]
@@ -100,5 +100,5 @@ def _option(
         conversation_id=None if thread is None else thread.id,
         status="open" if thread is None else thread.status,
         free=refusals[False],
-        template=refusals[True] if channel.adapter.capabilities.templates else refusals[True] or "no_templates",
+        template=refusals[True] if channel.capabilities.templates else refusals[True] or "no_templates",
     )
