@@ -23,6 +23,7 @@ from inbox.kernel.ids import new_id
 from inbox.kernel.reactions import Reaction
 from inbox.kernel.timers import set_timer
 from inbox.messages.events import MessageCreated, MessageStatusChanged
+from scheduler.scheduled import occurrence_rows
 from scheduler.scheduled import repository as rows
 from scheduler.scheduled.deciding import Outcome, outcome
 from scheduler.scheduled.firing import REZONE, refusal
@@ -154,7 +155,9 @@ class Following:
         before = (row.state, row.reason, row.uncertain, row.message_id)
         fault = None if change.fault is None else change.fault.code
         result = outcome(change.status, fault, when_closed=row.when_closed, catch_up=row.catch_up)
-        if result.state in ("held", "skipped") and await rows.anything_left(unit, workspace_id, change.message_id):
+        if result.state in ("held", "skipped") and await occurrence_rows.anything_left(
+            unit, workspace_id, change.message_id
+        ):
             result = Outcome("failed", fault or change.status)  # the rest of it must not bring the beginning again
         current = row.message_id == change.message_id
         if result.reason == "window_closed" and current and row.fallback is not None and not row.fell_back:
@@ -162,12 +165,12 @@ class Following:
         now = await rows.database_time(unit)
         last = not row.recurring or row.state not in ("scheduled", "held", "cancelled")
         if row.recurring:
-            one = await rows.find_occurrence(unit, workspace_id, row.id, change.message_id)
+            one = await occurrence_rows.find(unit, workspace_id, row.id, change.message_id)
             if one is not None:
                 now_so = replace(one, state=result.state, reason=result.reason, uncertain=result.uncertain)
                 if row.message_id != change.message_id and current:
                     now_so = replace(now_so, message_id=row.message_id, fell_back=True)
-                await rows.put_occurrence(unit, workspace_id, row, now_so)
+                await occurrence_rows.put(unit, workspace_id, row, now_so)
         if current and last:
             row.become(result.state, result.reason, now, uncertain=result.uncertain)
         elif result.state == "held" and row.state == "scheduled":

@@ -24,7 +24,7 @@ from inbox.kernel.timers import set_timer
 from inbox.messages.outgoing import UNCONDITIONAL, Author, SendConditions
 from inbox.messages.schemas import MessageView, OriginView, SendIn, TemplateIn
 from inbox.messages.sending import Sending
-from scheduler.scheduled import events, plans
+from scheduler.scheduled import events, occurrence_rows, plans
 from scheduler.scheduled import repository as rows
 from scheduler.scheduled.deciding import Outcome
 from scheduler.scheduled.drafting import Drafts
@@ -110,7 +110,7 @@ class HandOver:
         if not row.recurring:
             row.become(outcome.state, outcome.reason, now)
             return
-        await rows.put_occurrence(
+        await occurrence_rows.put(
             unit, workspace_id, row, occurrence(row, outcome, local=None if by_hand else row.local)
         )
         if outcome.state == "held":

@@ -1,9 +1,9 @@
-"""All SQL about scheduled messages and their occurrences."""
+"""All SQL about scheduled messages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -14,7 +14,7 @@ from inbox.kernel.database import Contended, UnitOfWork
 from scheduler.scheduled import plans
 from scheduler.scheduled.deciding import Policy, State
 from scheduler.scheduled.plans import Due, Plan
-from scheduler.scheduled.schemas import ByView, CatchUpView, ContentView, OccurrenceView, ScheduledView
+from scheduler.scheduled.schemas import ByView, CatchUpView, ContentView, ScheduledView
 
 
 @dataclass(slots=True)
@@ -362,62 +362,3 @@ async def page(
         f"SELECT {_COLUMNS} FROM {_FROM} WHERE {' AND '.join(wanted)} ORDER BY s.due_at, s.id LIMIT $2", *values
     )
     return [_row(row) for row in found]
-
-
-# --- occurrences -----------------------------------------------------------------------------------------------------
-
-
-async def put_occurrence(unit: UnitOfWork, workspace_id: UUID, row: Scheduled, one: OccurrenceView) -> None:
-    """Write it down, or how it stands now."""
-    values = asdict(one)
-    names = list(values)
-    await unit.execute(
-        f"""
-        INSERT INTO scheduled_occurrences (workspace_id, scheduled_id, plan_number, {", ".join(names)})
-        VALUES ($1, $2, $3, {", ".join(f"${n}" for n in range(4, len(names) + 4))})
-        ON CONFLICT (workspace_id, scheduled_id, number) DO UPDATE SET
-            {", ".join(f"{name} = excluded.{name}" for name in names if name not in ("number", "local", "due_at"))}
-        """,
-        workspace_id,
-        row.id,
-        row.plan_number,
-        *values.values(),
-    )
-
-
-async def find_occurrence(
-    unit: UnitOfWork, workspace_id: UUID, scheduled_id: UUID, message_id: UUID
-) -> OccurrenceView | None:
-    found = await unit.fetchrow(
-        f"""SELECT {_OCCURRENCE} FROM scheduled_occurrences
-            WHERE workspace_id = $1 AND scheduled_id = $2 AND message_id = $3""",
-        workspace_id,
-        scheduled_id,
-        message_id,
-    )
-    return None if found is None else OccurrenceView(*found)
-
-
-async def occurrences(unit: UnitOfWork, workspace_id: UUID, scheduled_id: UUID, limit: int) -> list[OccurrenceView]:
-    found = await unit.fetch(
-        f"""SELECT {_OCCURRENCE} FROM scheduled_occurrences WHERE workspace_id = $1 AND scheduled_id = $2
-            ORDER BY number DESC LIMIT $3""",
-        workspace_id,
-        scheduled_id,
-        limit,
-    )
-    return [OccurrenceView(*row) for row in found]
-
-
-async def anything_left(unit: UnitOfWork, workspace_id: UUID, message_id: UUID) -> bool:
-    """Whether a part of this message was accepted by the provider."""
-    left: bool = await unit.fetchval(
-        """SELECT EXISTS (SELECT FROM deliveries WHERE workspace_id = $1 AND message_id = $2
-           AND (sent_at IS NOT NULL OR state IN ('sending', 'uncertain')))""",
-        workspace_id,
-        message_id,
-    )
-    return left
-
-
-_OCCURRENCE: Final = ", ".join(one.name for one in fields(OccurrenceView))

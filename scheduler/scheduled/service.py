@@ -27,7 +27,7 @@ from inbox.kernel.ids import new_id
 from inbox.kernel.pages import encode_cursor
 from inbox.messages.preview import outgoing_preview
 from inbox.messages.sending import TokenReused
-from scheduler.scheduled import events, plans
+from scheduler.scheduled import events, occurrence_rows, plans
 from scheduler.scheduled import repository as rows
 from scheduler.scheduled.changing import first_time
 from scheduler.scheduled.drafting import refuse_if_never
@@ -172,7 +172,7 @@ class Scheduling:
                 after=None,
                 limit=MOST_HISTORY,
             )
-            occurrences = await rows.occurrences(unit, caller.workspace_id, row.id, MOST_HISTORY)
+            occurrences = await occurrence_rows.last(unit, caller.workspace_id, row.id, MOST_HISTORY)
         return HistoryView(entries, occurrences)
 
     async def _access(self, unit: UnitOfWork, caller: Principal, scheduled_id: UUID) -> Scheduled:

@@ -468,3 +468,20 @@ async def test_who_is_confined_to_what_they_hold_finds_nothing_else(stage: Stage
     ):
         with pytest.raises(ConversationUnknown):
             await look
+
+
+async def test_what_has_left_in_part_is_not_offered_again_from_the_beginning(stage: Stage) -> None:
+    thread = await stage.world.conversation()
+    parts = [{"type": "text", "text": text} for text in ("one", "two")]
+    made = await stage.schedule(thread, parts=parts, hold_on_reply=True)
+    await stage.come_due(made.id)
+    claim = (await stage.world.claim())[0]
+    await wrote(stage, thread)  # between the first piece and the second
+    await stage.execute(
+        "UPDATE deliveries SET state = 'sent', sent_at = now() WHERE message_id = $1 AND ordinal = 0", claim.message_id
+    )
+    await stage.execute("UPDATE deliveries SET due_at = now() WHERE message_id = $1 AND ordinal = 1", claim.message_id)
+    assert await stage.world.claim() == []
+    assert await stage.state(made.id) == ("failed", "replied")
+    with pytest.raises(TooLateToChange):
+        await stage.room.changes.resume(stage.caller, made.id, ResumeIn())
