@@ -124,7 +124,7 @@ class MessageChanges:
         )
 
         async def finish(unit: UnitOfWork) -> MessageView:
-            thread = await self._conversations.access(unit, caller, change.message.conversation_id, lock=True)
+            thread = await self._conversations.lock(unit, caller.workspace_id, change.message.conversation_id)
             at = datetime.now(UTC)
             await self._conversations.retell(
                 unit, caller.workspace_id, thread, change.message.number, outgoing_preview([part]), at
@@ -161,7 +161,7 @@ class MessageChanges:
         await self._carry_out(change, take_back)
 
         async def finish(unit: UnitOfWork) -> MessageView:
-            thread = await self._conversations.access(unit, caller, change.message.conversation_id, lock=True)
+            thread = await self._conversations.lock(unit, caller.workspace_id, change.message.conversation_id)
             at = datetime.now(UTC)
             await self._conversations.retell(unit, caller.workspace_id, thread, change.message.number, UNSENT, at)
             gone = await message_rows.unsend(unit, caller.workspace_id, message_id, at)
