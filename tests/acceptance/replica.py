@@ -30,6 +30,8 @@ class Replica:
     provider_blocks: dict[str, Json] = field(default_factory=dict)
     scheduled: dict[str, Json] = field(default_factory=dict)
     bots: dict[str, Json] = field(default_factory=dict)
+    sequences: dict[str, Json] = field(default_factory=dict)
+    enrollments: dict[str, Json] = field(default_factory=dict)
     runs: dict[str, Json] = field(default_factory=dict)
     renumbered: set[str] = field(default_factory=set)
     """Conversations whose messages have to be read again, as ``conversation.merged`` says."""
@@ -84,6 +86,10 @@ class Replica:
                 self.channels[data["channel"]["id"]] = data["channel"]
             case "channel.deleted":
                 self.channels.pop(data["channel_id"], None)
+            case "sequence.created" | "sequence.updated":
+                self.sequences[data["sequence"]["id"]] = data["sequence"]
+            case "enrollment.created" | "enrollment.updated":
+                self.enrollments[data["enrollment"]["id"]] = data["enrollment"]
             case "scheduled_message.created" | "scheduled_message.updated":
                 self.scheduled[data["scheduled_message"]["id"]] = data["scheduled_message"]
             case "bot.created" | "bot.updated":
@@ -137,6 +143,8 @@ COMPARED = (
     "channels",
     "agents",
     "scheduled",
+    "sequences",
+    "enrollments",
     "set_aside",
     "provider_blocks",
     "bots",
@@ -182,6 +190,10 @@ async def snapshot(api: Api, me: str) -> Replica:
         taken.bots = {one["id"]: {**one, "url": None} for one in (await api.get("/v1/bots?limit=200"))["items"]}
         for thread in taken.conversations:
             taken.runs |= {one["id"]: one for one in await _runs(api, thread)}
+        taken.sequences = {one["id"]: one for one in (await api.get("/v1/sequences?limit=200"))["items"]}
+        for sequence in taken.sequences:
+            enrolled = await api.get(f"/v1/sequences/{sequence}/enrollments?limit=200")
+            taken.enrollments |= {one["id"]: one for one in enrolled["items"]}
         scheduled = await api.get("/v1/scheduled-messages?limit=200")
         taken.scheduled = {one["id"]: one for one in scheduled["items"]}
         positions |= {scheduled["position"], (await api.get("/v1/conversations?limit=1"))["position"]}
