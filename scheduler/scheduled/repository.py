@@ -276,13 +276,14 @@ async def places_waiting(unit: UnitOfWork, workspace_id: UUID, condition: str, *
 
 async def in_wrong_zone(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID | None, limit: int) -> list[UUID]:
     """What waits by another zone than the one that counts for its contact now. ``contact_id`` null: all contacts."""
+    # Two texts, so that each is planned for what it asks: one contact is asked about at each of its changes.
+    whose = "$2::uuid IS NULL" if contact_id is None else "v.contact_id = $2"
     found = await unit.fetch(
-        """
-        SELECT s.id FROM scheduled_messages s
-        JOIN conversations v ON v.workspace_id = s.workspace_id AND v.id = s.conversation_id
+        f"""
+        SELECT s.id FROM {_FROM}
         JOIN contacts c ON c.workspace_id = s.workspace_id AND c.id = v.contact_id
         JOIN workspaces w ON w.id = s.workspace_id
-        WHERE s.workspace_id = $1 AND s.state = 'scheduled' AND ($2::uuid IS NULL OR v.contact_id = $2)
+        WHERE s.workspace_id = $1 AND s.state = 'scheduled' AND {whose}
           AND s.plan->>'type' <> 'at' AND s.plan->>'zone' IS NULL AND NOT s.by_hand
           AND s.zone <> coalesce(c.time_zone, w.time_zone)
         ORDER BY s.id LIMIT $3
