@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from subscription_world import Received, until, verify
 from workflow_world import Bot, Stage, another, make_stage, saying
 
@@ -17,6 +19,7 @@ from inbox.kernel.database import DatabaseUnavailable
 from inbox.messages.sending import ComposerRefused
 from inbox.subscriptions import repository as subscription_rows
 from inbox.subscriptions.answers import Answer
+from inbox.subscriptions.metrics import SubscriptionMetrics
 from scheduler.workflows.schemas import EndIn, NoteIn, StartIn
 
 
@@ -257,3 +260,42 @@ async def test_two_answers_to_one_event_are_one(stage: Stage) -> None:
             problems = await asyncio.gather(stage.room.answers.take(answers[0]), second.room.answers.take(answers[1]))
             assert problems == [None, None]
             assert len(await stage.words(conversation_id)) == 1
+
+
+async def test_figures_tell_what_waits_and_what_is_disabled(stage: Stage) -> None:
+    bot, gone = await stage.bot(kinds=["message.created"]), await stage.bot("on_request", name="Gone")
+    registry = CollectorRegistry()
+    metrics = SubscriptionMetrics(registry)
+    await stage.execute("UPDATE subscriptions SET state = 'disabled', reason = 'gone' WHERE agent_id = $1", gone.id)
+    await stage.write("Hello")
+    await stage.execute("UPDATE events SET created_at = created_at - interval '5 seconds'")
+
+    async def sampled(name: str, **labels: str) -> float | None:
+        async with stage.world.node.database.session() as connection:
+            await metrics.sample(connection)
+        return registry.get_sample_value(name, labels)
+
+    assert await sampled("inbox_subscriptions", state="enabled", reason="") == 1
+    assert await sampled("inbox_subscriptions", state="disabled", reason="gone") == 1
+    waiting = await sampled("inbox_events_out_oldest_seconds")
+    assert waiting is not None
+    assert waiting >= 5
+    bot.hook.answer(500)
+    stage.process.deliver()
+    await until(lambda: bot.hook.received)
+    await stage.world.wait_for("SELECT EXISTS (SELECT FROM subscription_lanes)")
+    assert await sampled("inbox_events_out_lanes") == 1
+    assert (await sampled("inbox_events_out_oldest_seconds") or 0) >= 5, "behind a failure it still waits"
+    bot.hook.answer(200)
+    await stage.world.wait_for(
+        "SELECT NOT EXISTS (SELECT FROM subscription_lanes) AND bool_and(cursor = head)"
+        " FROM subscriptions, event_logs WHERE state = 'enabled'"
+    )
+    assert await sampled("inbox_events_out_oldest_seconds") == 0
+    entries = [
+        SimpleNamespace(purpose=one[0], outcome=one[1], milliseconds=one[2])
+        for one in await stage.log_entries("purpose", "outcome", "milliseconds")
+    ]
+    metrics.attempted(entries)
+    assert registry.get_sample_value("inbox_event_deliveries_total", {"purpose": "event", "outcome": "failed"}) == 1
+    assert registry.get_sample_value("inbox_event_delivery_seconds_count") == len(entries)
