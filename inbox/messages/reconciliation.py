@@ -13,6 +13,7 @@ from uuid import UUID
 from channels.content import TextPart
 from channels.inbound import MessageReceived, StatusReported
 from channels.types import Fault
+from inbox.conversations import repository as thread_rows
 from inbox.conversations.repository import Thread
 from inbox.kernel.database import Contended, UnitOfWork
 from inbox.messages import events
@@ -214,7 +215,8 @@ async def _tell_linked(unit: UnitOfWork, workspace_id: UUID, message_ids: Sequen
     for message_id in sorted(message_ids):
         message = await find(unit, workspace_id, message_id)
         if message is not None:
-            unit.record(events.updated(workspace_id, message))
+            holder_id = await thread_rows.find_holder(unit, workspace_id, message.conversation_id)
+            unit.record(events.updated(workspace_id, message, holder_id))
 
 
 async def _park(unit: UnitOfWork, workspace_id: UUID, receipts: Sequence[tuple[UUID, StatusReported]]) -> None:
