@@ -8,18 +8,23 @@ import shutil
 import sys
 from pathlib import Path
 
+from inbox.demo.api import Json
 from inbox.demo.record import FOLDER, Record
 
+STORIES = """
+  What to look at, in the lines below or with `watch`
+    whatsapp     Grace Miller is told now, in 45 seconds, and tomorrow at ten: scheduled messages
+    telegram     Tom Fischer goes through the sequence "Welcome"
+    instagram    Prize Winners Ltd are blocked for two minutes; what they write is set aside
+    messenger    a bot answers, and hands off to people whoever asks for one
+"""
+AT_THE_NEXT_FULL_MINUTE = '{"type": "recurring", "cron": "* * * * *", "count": 1, "zone": "UTC"}'
 
-def banner(record: Record, folder: Path, *, seconds: float, per_minute: float, conversation_id: str | None) -> str:
+
+def banner(record: Record, folder: Path, *, seconds: float, per_minute: float, conversation: Json | None) -> str:
     url, inbox = record.url, program()
     where = "" if folder == FOLDER else f" --folder {shlex.quote(str(folder))}"
     people = "\n".join(f"    {each.role:<11} {each.email:<25} {each.password}" for each in record.people)
-    header = f"-H 'Authorization: Bearer {record.bot_token}'"
-    reply = ""
-    if conversation_id is not None:
-        body = """-H 'Content-Type: application/json' -d '{"parts": [{"type": "text", "text": "Hello from curl"}]}'"""
-        reply = f"\n    curl -s {url}/v1/conversations/{conversation_id}/messages {header} {body}"
     talk = (
         f"Simulated customers write about {per_minute:g} times a minute (--per-minute)."
         if per_minute
@@ -34,14 +39,35 @@ The inbox is running, with four simulated channels. ({seconds:.1f} s)
 
   Log-ins
 {people}
-  Bot token    {record.bot_token}
-
+  API token    {record.token}   (the admin's)
+{STORIES if per_minute else ""}
   Try in a second terminal
     {inbox} watch{where}
+    {inbox} watch{where} --as supervisor
     {inbox} say{where} whatsapp "Hello"
-    curl -s {url}/v1/conversations {header}{reply}
+    {inbox} say{where} messenger "What are your hours?"
 
+    TOKEN='Authorization: Bearer {record.token}' JSON='Content-Type: application/json'
+    curl -s {url}/v1/conversations -H "$TOKEN"
+    curl -s {url}/v1/scheduled-messages -H "$TOKEN"
+    curl -s {url}/v1/sequences -H "$TOKEN"
+    curl -s {url}/v1/bots -H "$TOKEN"
+{"" if conversation is None else _about(url, conversation)}
 {talk} Ctrl-C stops everything; the data stays.
+"""
+
+
+def _about(url: str, conversation: Json) -> str:
+    """Answer, now and at the next full minute; block and unblock."""
+    thread, contact = f"{url}/v1/conversations/{conversation['id']}", f"{url}/v1/contacts/{conversation['contact_id']}"
+    now = '{"parts": [{"type": "text", "text": "Hello from curl"}]}'
+    later = f'{{"parts": [{{"type": "text", "text": "Still there?"}}], "when": {AT_THE_NEXT_FULL_MINUTE}}}'
+    head = '-H "$TOKEN" -H "$JSON"'
+    return f"""    curl -s {thread}/messages {head} -d '{now}'
+    curl -s {thread}/scheduled-messages {head} -d '{later}'
+    curl -s {contact}/block {head} -d '{{"reason": "Just trying"}}'
+    curl -s {contact}/unblock {head} -X POST
+    curl -s {contact}/paused -H "$TOKEN"
 """
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from contacts.schemas import ContactView
 from inbox.conversations.schemas import ConversationPage, ConversationView
+from inbox.demo.automation import Automation, News
 from inbox.demo.lines import Line, author_of, excerpt, words_of
 from inbox.messages.schemas import MessageView
 from inbox.realtime.client import ClientEvent
@@ -26,6 +27,8 @@ PAGE = TypeAdapter(ConversationPage)
 SPOKEN_STATUSES = frozenset({"sent", "delivered", "read", "played", "failed", "uncertain", "cancelled"})
 MOST_REMEMBERED = 2_000
 """Messages whose words are kept to explain a later receipt, edit or reaction."""
+ABOUT_A_CONTACT: Final = ("conversation", "scheduled_message", "enrollment", "set_aside", "reach")
+"""Where an event may name a contact by its id alone."""
 
 
 @dataclass(slots=True)
@@ -49,6 +52,7 @@ class Board:
     entries: dict[UUID, Entry] = field(default_factory=dict)
     _messages: dict[UUID, MessageView] = field(default_factory=dict)
     _failed: set[UUID] = field(default_factory=set)
+    _automation: Automation = field(default_factory=Automation)
 
     # --- the snapshot -------------------------------------------------------------------------------------------------
 
@@ -91,9 +95,9 @@ class Board:
 
     def unknown_contact(self, event: ClientEvent) -> UUID | None:
         """A contact whose name is needed for this event, and that is older than the snapshot."""
-        document = event.data.get("conversation")
-        contact_id = UUID(document["contact_id"]) if isinstance(document, Mapping) else None
-        return contact_id if contact_id is not None and contact_id not in self.contacts else None
+        documents = (event.data.get(name) for name in ABOUT_A_CONTACT)
+        named = [UUID(one["contact_id"]) for one in documents if isinstance(one, Mapping)]
+        return next((contact_id for contact_id in named if contact_id not in self.contacts), None)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -114,14 +118,16 @@ class Board:
                 return [] if entry is None else [self._line(event.at, kept, f"continues [{entry.number}]", "quiet")]
             case "conversation.read":
                 return self._read(event.at, data)
-            case "contact.created" | "contact.updated" | "contact.merged":
+            case "contact.created" | "contact.updated" | "contact.merged" | "contact.blocked" | "contact.unblocked":
                 contact = CONTACT.validate_python(data["contact"])
                 self.contacts[contact.id] = contact
             case "agent.created" | "agent.updated":
                 self.agents[UUID(data["agent"]["id"])] = data["agent"]["name"]
             case "channel.created" | "channel.updated":
                 return self._channel(event.at, data["channel"])
-        return []
+            case "workflow.created" | "workflow.updated":
+                self._entry(CONVERSATION.validate_python(data["conversation"]))
+        return [self._news_line(event.at, news) for news in self._automation.apply(event, self.agents)]
 
     def notice(self, frame: Mapping[str, Any]) -> list[Line]:
         """Typing, presence and viewing of others: true now, and not stored anywhere."""
@@ -189,12 +195,33 @@ class Board:
         if before is None:
             return []
         lines = []
-        if before.status != conversation.status:
+        if before.status != conversation.status and not _through_a_bot(before, conversation):
             lines.append(self._line(at, entry, f"is {conversation.status} now", "quiet"))
         if before.assignee_id != conversation.assignee_id:
             whom = "nobody" if conversation.assignee_id is None else self._agent(conversation.assignee_id)
             lines.append(self._line(at, entry, f"is assigned to {whom} now", "quiet"))
         return lines
+
+    def _news_line(self, at: str, news: News) -> Line:
+        text, tone = news.said
+        entry = self._entry_about(news)
+        if entry is not None:
+            return self._line(at, entry, text, tone)
+        contact = self.contacts.get(news.contact_id) if news.contact_id is not None else None
+        name = "" if contact is None else contact.name or contact.phone or "somebody"
+        return Line(at, None, "" if news.channel_id is None else self.kind_of(news.channel_id), name, text, tone)
+
+    def _entry_about(self, news: News) -> Entry | None:
+        """The conversation, or the newest one with the contact."""
+        if news.conversation_id is not None:
+            return self.entries.get(news.conversation_id)
+        about = [
+            entry
+            for entry in self.entries.values()
+            if entry.conversation.contact_id == news.contact_id
+            and news.channel_id in (None, entry.conversation.channel_id)
+        ]
+        return max(about, key=lambda entry: _last_at(entry.conversation), default=None)
 
     def _read(self, at: str, data: Mapping[str, Any]) -> list[Line]:
         entry, reader = self.entries.get(UUID(data["conversation_id"])), UUID(data["agent_id"])
@@ -224,6 +251,12 @@ class Board:
     def _line(self, at: str | None, entry: Entry, text: str, tone: Any, *, who: str | None = None) -> Line:
         name = who if who is not None else self.name_of(entry.conversation)
         return Line(at, entry.number, self.kind_of(entry.conversation.channel_id), name, text, tone)
+
+
+def _through_a_bot(before: ConversationView, now: ConversationView) -> bool:
+    """Open and pending are told by what the bot does."""
+    bot = before.responder is not None or now.responder is not None
+    return bot and {before.status, now.status} <= {"open", "pending"}
 
 
 def _last_at(conversation: ConversationView) -> float:

@@ -1,6 +1,6 @@
 """The processes of a demo: each in a session of its own, so that Ctrl-C reaches us alone, and with a pipe from us.
 
-However we end, also by ``kill -9``, the pipe closes and the child stops in order (see ``--end-with-parent``).
+However we end, also by ``kill -9``, the pipe closes and the child stops (see ``--end-with-parent`` and ``tethered``).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ TAIL_LINES = 12
 
 
 class Child:
-    """``arguments`` are those of the ``inbox`` command."""
+    """``arguments`` say what to run, and to end when the pipe closes: see ``command`` and ``script``."""
 
     def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log_file: Path) -> None:
         self.name = name
         self.log_file = log_file
-        self._arguments = [*arguments, "--end-with-parent"]
+        self._arguments = arguments
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
 
@@ -39,7 +39,7 @@ class Child:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *command(self._arguments),
+                *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -78,3 +78,8 @@ class Child:
 def command(arguments: Sequence[str]) -> list[str]:
     """Our own command line in the Python that runs us; ``-P`` keeps the current folder's modules out."""
     return [sys.executable, "-P", "-m", "inbox", *arguments]
+
+
+def script(path: Path, *arguments: str) -> list[str]:
+    """A program of somebody else's, who knows nothing of our pipe."""
+    return [sys.executable, "-P", "-m", "inbox.demo.tethered", str(path), *arguments]

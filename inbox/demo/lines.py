@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -10,12 +11,14 @@ from uuid import UUID
 
 from inbox.messages.schemas import MessageView
 
-Tone = Literal["in", "out", "receipt", "quiet", "bad"]
+Tone = Literal["in", "out", "auto", "receipt", "quiet", "bad"]
+"""``auto``: what happens by itself."""
 
-COLOURS: dict[Tone, str] = {"in": "1", "out": "36", "receipt": "32", "quiet": "2", "bad": "31"}
+COLOURS: dict[Tone, str] = {"in": "1", "out": "36", "auto": "33", "receipt": "32", "quiet": "2", "bad": "31"}
 CHANNEL_COLOURS = {"whatsapp": "32", "messenger": "34", "instagram": "35", "telegram": "36"}
+AFTER_NAME: dict[Tone, str] = {"in": ": ", "out": ": ", "auto": " · "}
 EXCERPT = 40
-NAME = 24
+NAME = 48
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
@@ -38,9 +41,7 @@ def rendered(line: Line, *, colour: bool) -> str:
     number = f"[{line.number}]" if line.number is not None else ""
     head = f"{at:%H:%M:%S} {number:>5} "
     channel, text = f"{line.channel:<10}", safe(line.text)
-    who = f"{safe(line.who)[:NAME]}: " if line.who and line.tone in ("in", "out") else safe(line.who)[:NAME]
-    if who and not who.endswith(": "):
-        who += " "
+    who = f"{safe(line.who)[:NAME]}{AFTER_NAME.get(line.tone, ' ')}" if line.who else ""
     if not colour:
         return f"{head}{channel} {who}{text}".rstrip()
     channel = _coloured(channel, CHANNEL_COLOURS.get(line.channel, "0"))
@@ -53,13 +54,20 @@ def safe(text: str) -> str:
 
 
 def words_of(message: MessageView) -> str:
-    """All of its parts in one line."""
-    return safe(" · ".join(_part(part) for part in message.parts) or "(nothing)")
+    return words_of_parts(message.parts)
 
 
 def excerpt(message: MessageView) -> str:
-    words = words_of(message)
+    return quoted(words_of(message))
+
+
+def quoted(words: str) -> str:
     return f"“{words[:EXCERPT]}{'…' if len(words) > EXCERPT else ''}”"
+
+
+def words_of_parts(parts: Iterable[Any]) -> str:
+    """All of them in one line."""
+    return safe(" · ".join(_part(part) for part in parts) or "(nothing)")
 
 
 def author_of(message: MessageView, me: UUID | None) -> str:
@@ -67,7 +75,8 @@ def author_of(message: MessageView, me: UUID | None) -> str:
         return "you"
     if message.author.kind == "native_app":
         return "the provider's app"
-    return message.author.name or message.author.kind
+    name = message.author.name or message.author.kind
+    return f"{name} (bot)" if message.author.kind == "bot" else name
 
 
 def _part(part: Any) -> str:

@@ -39,13 +39,22 @@ class DemoChannel(BaseModel):
     token: str
 
 
+class Bot(BaseModel):
+    """The example bot's credentials, as they were shown when it was registered."""
+
+    secret: str
+    token: str
+
+
 class Record(BaseModel):
+    """``token`` calls the API as the admin."""
+
     url: str
     simulator_url: str
     workspace: str = "Demo"
     people: list[Person]
-    bot_name: str = "Helper bot"
-    bot_token: str | None = None
+    token: str | None = None
+    bot: Bot | None = None
     app_secret: str
     verify_token: str
     telegram_secret: str

@@ -1,7 +1,7 @@
-"""Runs a demo: two child processes, everything they need, a line per message, and one Ctrl-C that ends it all.
+"""Runs a demo: its child processes, everything they need, a line per message, and one Ctrl-C that ends it all.
 
-The server and the simulator are the same programs that `inbox serve` and `inbox simulator` are. A child that dies is
-started again; when we die, however, both see their pipe close and stop in order.
+The server and the simulator are the same programs that `inbox serve` and `inbox simulator` are, and the bot is the one
+of the documentation. A child that dies is started again; when we die, however, all see their pipe close and stop.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ import aiohttp
 import orjson
 
 from channels.simulator.client import SimulatorClient
-from inbox.demo.api import Api
+from inbox.demo.api import Api, Json
 from inbox.demo.banner import banner
-from inbox.demo.children import Child, command
+from inbox.demo.children import Child, command, script
+from inbox.demo.equipment import PROGRAM, publish_sequence, register_bot
 from inbox.demo.errors import Away, DemoError, Refused
 from inbox.demo.feed import Feed
 from inbox.demo.ports import choose_port, is_free, port_of
 from inbox.demo.record import Record, find_record, new_record
 from inbox.demo.seeding import Seeding
+from inbox.demo.stories import Stories
 from inbox.kernel.postgres_home import try_lock
 
-API_PORT, SIMULATOR_PORT = 8080, 8081
+API_PORT, SIMULATOR_PORT, BOT_PORT = 8080, 8081, 8082
 SECONDS_TO_START = 120.0
 SECONDS_TO_FIRST_MESSAGE = 10.0
 CUSTOMERS = 8
@@ -60,6 +62,7 @@ class Demo:
         self._children: list[Child] = []
         self._record: Record
         self._api: Api
+        self._bot_port: int
 
     async def run(self) -> None:
         """Until a signal. Raises ``DemoError``."""
@@ -112,7 +115,8 @@ class Demo:
             await self._log_in()
             seeding = Seeding(self._api, self._record, folder)
             await seeding.run()
-            await seeding.connect()
+            await publish_sequence(self._api)
+            _, bot = await asyncio.gather(seeding.connect(), self._begin_bot())
             await self._chatter()
             self._say(
                 banner(
@@ -120,14 +124,16 @@ class Demo:
                     folder,
                     seconds=time.monotonic() - started,
                     per_minute=self._wish.per_minute,
-                    conversation_id=await self._some_conversation(),
+                    conversation=await self._some_conversation(),
                 )
             )
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keep(server, seeding))
-                tasks.create_task(self._keep(simulator, seeding))
+                for child in self._children:
+                    tasks.create_task(self._keep(child, seeding))
                 if not self._wish.quiet:
                     tasks.create_task(Feed(self._api, self._say, colour=self._wish.colour).run())
+                if self._wish.per_minute:
+                    tasks.create_task(self._tell_stories(bot=bot))
 
     # --- places -------------------------------------------------------------------------------------------------------
 
@@ -163,12 +169,10 @@ class Demo:
     def _make_children(self) -> tuple[Child, Child]:
         wish, environment = self._wish, self._environment()
         port, simulator_port = str(port_of(self._record.url)), str(port_of(self._record.simulator_url))
-        server = Child(
-            "server", ["serve", "--host", wish.host, "--port", port], environment, wish.folder / "server.log"
-        )
-        simulator = Child(
-            "simulator", ["simulator", "--port", simulator_port], environment, wish.folder / "simulator.log"
-        )
+        serve = command(["serve", "--host", wish.host, "--port", port, "--end-with-parent"])
+        server = Child("server", serve, environment, wish.folder / "server.log")
+        play = command(["simulator", "--port", simulator_port, "--end-with-parent"])
+        simulator = Child("simulator", play, environment, wish.folder / "simulator.log")
         self._children = [server, simulator]
         return server, simulator
 
@@ -201,11 +205,27 @@ class Demo:
     async def _answers(self, child: Child) -> bool:
         if child.name == "server":
             return await self._api.alive()
+        if child.name == "bot":
+            return not is_free(self._bot_port)
         async with SimulatorClient(self._record.simulator_url) as simulator:
             try:
                 await simulator.health()
             except (aiohttp.ClientError, OSError):
                 return False
+        return True
+
+    async def _begin_bot(self) -> bool:
+        """Whether there is one."""
+        if not PROGRAM.exists():
+            return False
+        self._bot_port = choose_port(BOT_PORT)
+        url = f"http://127.0.0.1:{self._bot_port}"
+        bot = await register_bot(self._api, self._record, self._wish.folder, url)
+        environment = {**self._environment(), "BOT_SECRET": bot.secret, "BOT_TOKEN": bot.token}
+        environment["INBOX_URL"] = self._record.url
+        child = Child("bot", script(PROGRAM, str(self._bot_port)), environment, self._wish.folder / "bot.log")
+        self._children.append(child)
+        await self._begin(child)
         return True
 
     async def _log_in(self) -> None:
@@ -239,18 +259,25 @@ class Demo:
         async with SimulatorClient(self._record.simulator_url) as simulator:
             await simulator.chatter(per_minute=self._wish.per_minute, customers=CUSTOMERS)
 
-    async def _some_conversation(self) -> str | None:
+    async def _some_conversation(self) -> Json | None:
         """The newest one, waiting for the first message to come all the way in."""
         deadline = time.monotonic() + (SECONDS_TO_FIRST_MESSAGE if self._wish.per_minute else 0)
         while True:
             page = await self._api.get("/v1/conversations")
             if page["items"]:
-                return str(page["items"][0]["id"])
+                newest: Json = page["items"][0]
+                return newest
             if time.monotonic() >= deadline:
                 if self._wish.per_minute:
                     self._say(f"No message came in so far; {self._wish.folder / 'server.log'} may say why.")
                 return None
             await asyncio.sleep(0.1)
+
+    async def _tell_stories(self, *, bot: bool) -> None:
+        async with Api(self._record.url) as api:
+            agent = self._record.person("agent")
+            await api.log_in(agent.email, agent.password)
+            await Stories(api, self._record, self._say, bot=bot).run()
 
     # --- staying there ------------------------------------------------------------------------------------------------
 

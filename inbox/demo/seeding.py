@@ -59,12 +59,8 @@ class Seeding:
         for person in self._record.people:
             if person.email not in emails:
                 await self._api.post("/v1/agents", person.model_dump())
-        bot = next((agent for agent in agents if agent["name"] == self._record.bot_name), None)
-        if bot is None:
-            bot = await self._api.post("/v1/agents", {"role": "bot", "name": self._record.bot_name})
-        if self._record.bot_token is None:
-            made = await self._api.post("/v1/tokens", {"name": "demo", "agent_id": bot["id"]})
-            self._record.bot_token = made["secret"]
+        if self._record.token is None:
+            self._record.token = (await self._api.post("/v1/tokens", {"name": "demo"}))["secret"]
             self._record.save(self._folder)
 
     # --- channels -----------------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ class Demo:
 
     def call(self, path: str, body: Json | None = None) -> Json:
         record = self.record
-        headers = {"Authorization": f"Bearer {record['bot_token']}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {record['token']}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         with urlopen(Request(record["url"] + path, data, headers), timeout=30) as answer:  # noqa: S310
             found: Json = json.loads(answer.read())

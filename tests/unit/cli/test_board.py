@@ -20,8 +20,8 @@ MESSAGE = UUID(int=40)
 def contact(**fields: Any) -> dict[str, Any]:
     return {
         "id": str(CONTACT), "name": "Ann", "first_name": None, "last_name": None, "email": None, "phone": None,
-        "language": None, "time_zone": None, "avatar_url": None, "custom": {}, "tags": [], "version": 1, "blocked": None,
-        "merged_into": None, "created_at": AT, "updated_at": None, **fields,
+        "language": None, "time_zone": None, "avatar_url": None, "custom": {}, "tags": [],
+        "version": 1, "blocked": None, "merged_into": None, "created_at": AT, "updated_at": None, **fields,
     }  # fmt: skip
 
 
@@ -198,3 +198,7 @@ def test_words_of_several_parts() -> None:
     board.apply(event("message.created", message=message(parts=parts), conversation=conversation()))
 
     assert [words_of(each) for each in board._messages.values()] == ["one · [image]"]
+
+
+def test_a_name_and_what_happens_by_itself_are_kept_apart() -> None:
+    assert rendered(Line(AT, 1, "whatsapp", "Ann", "held back", "auto"), colour=False).endswith("Ann · held back")

@@ -18,7 +18,7 @@ from inbox.demo.record import Kind, find_record, get_record, new_record
 def test_a_record_is_only_for_its_owner_and_comes_back(tmp_path: Path) -> None:
     record = new_record()
     record.save(tmp_path)
-    record.bot_token = "ibx_api_x"
+    record.token = "ibx_api_x"
     record.save(tmp_path)
 
     assert find_record(tmp_path) == record
@@ -74,12 +74,16 @@ def test_a_taken_port_is_replaced() -> None:
 
 def test_the_banner_holds_everything_needed(tmp_path: Path) -> None:
     record = new_record().model_copy(
-        update={"url": "http://127.0.0.1:1", "simulator_url": "http://127.0.0.1:2", "bot_token": "ibx_api_x"}
+        update={"url": "http://127.0.0.1:1", "simulator_url": "http://127.0.0.1:2", "token": "ibx_api_x"}
     )
 
-    text = banner(record, tmp_path, seconds=1.0, per_minute=0, conversation_id="c1")
+    conversation = {"id": "c1", "contact_id": "p1"}
+    text = banner(record, tmp_path, seconds=1.0, per_minute=0, conversation=conversation)
 
-    for needed in (record.url, record.simulator_url, "ibx_api_x", str(tmp_path), "/v1/conversations/c1/messages"):
+    about = ("/v1/conversations/c1/messages", "/v1/conversations/c1/scheduled-messages", "/v1/contacts/p1/block")
+    for needed in (record.url, record.simulator_url, "ibx_api_x", str(tmp_path), *about):
         assert needed in text
+    assert "Grace Miller" not in text, "without customers there are no stories"
+    assert "Grace Miller" in banner(record, tmp_path, seconds=1.0, per_minute=1, conversation=None)
     assert all(person.password in text for person in record.people)
     assert f"watch --folder {tmp_path}" in text
