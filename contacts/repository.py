@@ -299,7 +299,8 @@ async def identities(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> 
                i.marketing_stopped_reason,
                array_agg(a.kind ORDER BY a.kind, a.value) AS kinds,
                array_agg(a.scope ORDER BY a.kind, a.value) AS scopes,
-               array_agg(a.value ORDER BY a.kind, a.value) AS values
+               array_agg(a.value ORDER BY a.kind, a.value) AS values,
+               array_agg(a.retired_at ORDER BY a.kind, a.value) AS retired
         FROM identities i JOIN addresses a ON a.workspace_id = i.workspace_id AND a.identity_id = i.id
         WHERE i.workspace_id = $1 AND i.contact_id = $2 GROUP BY i.workspace_id, i.id ORDER BY i.id
         """,
@@ -317,7 +318,8 @@ async def identities(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> 
             marketing_stopped_at=row["marketing_stopped_at"],
             marketing_stopped_reason=row["marketing_stopped_reason"],
             addresses=[
-                AddressView(*address) for address in zip(row["kinds"], row["scopes"], row["values"], strict=True)
+                AddressView(*address)
+                for address in zip(row["kinds"], row["scopes"], row["values"], row["retired"], strict=True)
             ],
         )
         for row in found

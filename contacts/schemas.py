@@ -67,9 +67,12 @@ class ContactView:
 
 @dataclass(frozen=True, slots=True)
 class AddressView:
+    """``retired_at``: since then it is the person's no longer, and nothing is sent there."""
+
     kind: str
     scope: str
     value: str
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from delivery_world import World, make_world, other_node
 from channels.content import TextPart
 from channels.inbound import IdentityChanged, MessageReceived, StatusReported
 from channels.types import Address, Fault, Person
+from contacts import repository as contact_rows
 from inbox.conversations.repository import find as find_thread
 
 OLD, NEW, THIRD = "15551230001", "15551230777", "15551230888"
@@ -154,6 +155,15 @@ async def test_what_is_sent_goes_to_the_newest_address_alone(world: World) -> No
     await world.queue(thread)
     await world.run_until_idle()
     assert [address.value for address in world.adapter.sent[0].recipient] == [NEW]
+
+
+async def test_the_contact_shows_which_number_is_no_longer_theirs(world: World) -> None:
+    await world.receive(says(OLD, "ann.1", after(0)))
+    await world.receive(moves(OLD, NEW, after(5)))
+    async with world.node.database.transaction(readonly=True) as unit:
+        [contact_id] = [row[0] for row in await unit.fetch("SELECT id FROM contacts")]
+        (identity,) = await contact_rows.identities(unit, world.workspace_id, contact_id)
+    assert {one.value: one.retired_at for one in identity.addresses} == {OLD: after(5), NEW: None}
 
 
 async def test_a_group_that_moved_leaves_its_old_address(database_url: str) -> None:
