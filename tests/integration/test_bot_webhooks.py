@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from subscription_world import Received, until, verify
-from workflow_world import Bot, Stage, another, make_stage, saying
+from workflow_world import Bot, Stage, make_stage, saying
 
 from inbox.kernel.database import DatabaseUnavailable
 from inbox.messages.sending import ComposerRefused
@@ -242,24 +242,6 @@ async def test_an_answer_that_meets_an_outage_is_taken_again_before_the_event_co
     conversation_id = await stage.write("Hello")
     assert await seen(stage, conversation_id, 1) == ["Despite everything"]
     assert [one.event["data"]["message"]["direction"] for one in bot.hook.received] == ["in", "out"]
-
-
-async def test_two_answers_to_one_event_are_one(stage: Stage) -> None:
-    """Two nodes deliver the same event at the same moment, as after a lease that ran out: ten times over."""
-    bot = await stage.bot(kinds=["message.created"])
-    async with another(stage) as second:
-        for number in range(1, 11):
-            conversation_id = await stage.write("Hello", customer=number)
-            async with stage.world.node.database.session() as connection:
-                log = await stage.world.node.event_log.state(connection, stage.world.workspace_id)
-                found = await stage.world.node.event_log.read(connection, stage.world.workspace_id, after=log.head - 1)
-            answers = [
-                Answer(bot.view.subscription_id, bot.id, found[-1], log.epoch, orjson.dumps(saying(text)))
-                for text in ("First", "Second")
-            ]
-            problems = await asyncio.gather(stage.room.answers.take(answers[0]), second.room.answers.take(answers[1]))
-            assert problems == [None, None]
-            assert len(await stage.words(conversation_id)) == 1
 
 
 async def test_figures_tell_what_waits_and_what_is_disabled(stage: Stage) -> None:
