@@ -79,7 +79,7 @@ async def test_shows_the_identities(node: Node, admin: User) -> None:
         "unreachable_at": None,
         "marketing_stopped_at": None,
         "marketing_stopped_reason": None,
-        "addresses": [{"kind": "telegram_user", "scope": "", "value": "42"}],
+        "addresses": [{"kind": "telegram_user", "scope": "", "value": "42", "retired_at": None}],
     }
 
 
