@@ -8,7 +8,7 @@ finds the message queued, and takes it back or finds it gone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import assert_never
@@ -43,6 +43,7 @@ class Locked:
     contacts: dict[UUID, ContactView]
     threads: dict[UUID, list[Thread]]
     rows: list[Enrollment]
+    opted_out: set[UUID] = field(default_factory=set)
 
 
 async def lock(unit: UnitOfWork, workspace_id: UUID, ids: Sequence[UUID]) -> Locked:
@@ -88,23 +89,29 @@ class Firing:
             zones = {contact.id: contact.time_zone for contact in held.contacts.values()}
             # Decided before the sequence is looked at: what is not meant costs nothing more.
             meant = [row for row in held.rows if row.timer_number in numbers[row.id] and row.state == "active"]
-            for row in sorted(meant, key=lambda row: (row.due_at or around.now, row.id)):
-                (run,) = await self._walking.runs(unit, around, [row], zones)
-                await self._one(unit, around, run, held)
+            meant.sort(key=lambda row: (row.due_at or around.now, row.id))
+            sequences = await sequence_rows.find_many(unit, workspace_id, {row.sequence_id for row in meant})
+            held.opted_out = await rows.opted_out(unit, workspace_id, list(held.contacts))
+            runs = await self._walking.runs(unit, around, meant, zones)
+            done = [(run.row, await self._one(unit, around, run, sequences[run.row.sequence_id], held)) for run in runs]
+            await self._walking.tell(unit, workspace_id, [one for one in done if one[1]], None)
+            ended = {row.contact_id for row, _ in done if not row.running}
+            threads = [thread.id for contact_id in ended for thread in held.threads[contact_id]]
+            await self._walking.settle_ids(unit, workspace_id, threads)
 
-    async def _one(self, unit: UnitOfWork, around: Round, run: Run, held: Locked) -> None:
+    async def _one(self, unit: UnitOfWork, around: Round, run: Run, sequence: SequenceView, held: Locked) -> str:
+        """What was done; nothing, if the row did not want it."""
         row, workspace_id = run.row, around.workspace_id
-        sequence = await sequence_rows.find(unit, workspace_id, row.sequence_id)
-        assert sequence is not None, "sequences are never deleted"
         if row.follows and sequence.published is not None and sequence.published != row.sequence_version:
             await move_to(unit, self._walking, around, run, sequence.published)
         contact, threads = held.contacts[row.contact_id], held.threads[row.contact_id]
-        facts = await self._facts(unit, around, run, sequence, contact, threads)
+        opted_out = contact.id in held.opted_out
+        facts = await self._facts(unit, around, run, sequence, contact, threads, opted_out=opted_out)
         verdict = decide(facts)
         action = "changed"
         match verdict:
             case Ignore():
-                return
+                return ""
             case Later(until=until):
                 action = "postponed"
                 row.zone = run.zone
@@ -127,9 +134,7 @@ class Firing:
                 row.become(state, reason, around.now)
             case _:
                 assert_never(verdict)
-        await self._walking.tell(unit, workspace_id, [(row, action)], None)
-        if not row.running:
-            await self._walking.settle(unit, workspace_id, threads)
+        return action
 
     async def _facts(
         self,
@@ -139,6 +144,8 @@ class Firing:
         sequence: SequenceView,
         contact: ContactView,
         threads: Sequence[Thread],
+        *,
+        opted_out: bool,
     ) -> Facts:
         row, step, definition = run.row, run.step, run.definition
         assert row.due_at is not None, "an active enrollment that waits has a time"
@@ -175,7 +182,7 @@ class Firing:
             stop=definition.stop,
             step=step,
             blocked=contact.blocked is not None,
-            opted_out=bool(await rows.opted_out(unit, around.workspace_id, [contact.id])),
+            opted_out=opted_out,
             closed=any(thread.id == row.conversation_id and thread.status == "closed" for thread in threads),
             person=person_of(contact, row),
             earlier=earlier,

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from contacts.events import ContactBlocked, ContactHappened, ContactMerged, ContactReachability, ContactUpdated
+from contacts.events import (
+    ContactBlocked,
+    ContactCreated,
+    ContactHappened,
+    ContactMerged,
+    ContactReachability,
+    ContactUpdated,
+)
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.events import ConversationCreated, ConversationMerged, ConversationUpdated
 from inbox.conversations.schemas import ConversationView
@@ -34,6 +41,7 @@ KINDS = (
     "conversation.created",
     "conversation.updated",
     "conversation.merged",
+    "contact.created",
     "contact.updated",
     "contact.merged",
     "contact.blocked",
@@ -48,7 +56,7 @@ class Reactions(Protocol):
 
 @dataclass(slots=True)
 class Heard:
-    """What of a transaction's events may concern a sequence. Nothing of it costs a statement where nothing is tied."""
+    """What of a transaction's events may concern a sequence: of ordinary traffic, and of strangers, nothing does."""
 
     events: list[object] = field(default_factory=list)
     contacts: dict[UUID, None] = field(default_factory=dict)
@@ -75,13 +83,18 @@ class Heard:
 def heard_in(events: Sequence[Event]) -> Heard:
     """Pure."""
     found = Heard()
-    new = {event.data.conversation.id for event in events if isinstance(event.data, ConversationCreated)}
+    strangers = {event.data.contact.id for event in events if isinstance(event.data, ContactCreated)}
+    new = {
+        event.data.conversation.id
+        for event in events
+        if isinstance(event.data, ConversationCreated) and event.data.conversation.contact_id not in strangers
+    }
     for event in events:
         data = event.data
         match data:
             case MessageCreated(conversation=conversation) if conversation.automated or conversation.id in new:
                 _in_conversation(found, data, conversation)
-            case ConversationCreated(conversation=conversation):
+            case ConversationCreated(conversation=conversation) if conversation.id in new:
                 _in_conversation(found, data, conversation)
             case ConversationUpdated(conversation=conversation) | ConversationMerged(conversation=conversation) if (
                 conversation.automated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +45,13 @@ async def find(unit: UnitOfWork, workspace_id: UUID, sequence_id: UUID, *, lock:
         sequence_id,
     )
     return None if row is None else view(row)
+
+
+async def find_many(unit: UnitOfWork, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, SequenceView]:
+    found = await unit.fetch(
+        f"SELECT {COLUMNS} FROM sequences s WHERE workspace_id = $1 AND id = ANY($2)", workspace_id, list(ids)
+    )
+    return {row[0]: view(row) for row in found}
 
 
 async def update(unit: UnitOfWork, workspace_id: UUID, sequence_id: UUID, fields: Mapping[str, object]) -> SequenceView:

@@ -198,6 +198,8 @@ class Walking:
     ) -> None:
         """Write the rows, and tell the log and the audit trail. ``changed``: with what was done to each."""
         told = list(changed)
+        if not told:
+            return
         for row, _ in told:
             await rows.save(unit, workspace_id, row)
         views = await rows.views(unit, workspace_id, [row for row, _ in told])
