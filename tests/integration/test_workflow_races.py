@@ -20,7 +20,7 @@ from inbox.blocking.schemas import BlockIn
 from inbox.messages.sending import ComposerRefused, Sent
 from inbox.subscriptions.answers import Answer
 from scheduler.workflows.moves import ANSWER_TIMER
-from scheduler.workflows.schemas import BotPatch, StartIn
+from scheduler.workflows.schemas import BotPatch, HandOffIn, NoteIn, StartIn
 
 ROUNDS = 40
 
@@ -139,6 +139,20 @@ async def test_two_deliveries_of_one_event_answer_it_once(stage: Stage, second: 
         assert (words, run.state) in ((["One"], "handed_off"), (["Two", "Three"], "active"))
         firsts[words[0]] += 1
     assert len(firsts) == 2, firsts
+
+
+async def test_an_answer_to_an_event_of_an_earlier_lease_is_refused(stage: Stage) -> None:
+    """Handed to people and back meanwhile: the bot holds it again, and still this was said under another lease."""
+    bot = await stage.bot(kinds=["message.created"])
+    conversation_id = await stage.write("Hello")
+    answer = await last_event(stage, bot, saying("An old thought"))
+    run = await stage.run(conversation_id)
+    await stage.room.service.hand_off(stage.caller, run.id, HandOffIn())
+    await stage.room.service.hand_back(stage.caller, run.id, NoteIn())
+    problem = await stage.room.answers.take(answer)
+    assert problem is not None
+    assert "handed back to it anew" in problem
+    assert await stage.words(conversation_id) == []
 
 
 async def test_two_people_give_it_to_two_bots(stage: Stage, second: Process) -> None:

@@ -268,8 +268,9 @@ async def test_pause_resume_hand_off_hand_back_and_end(stage: Stage) -> None:
     epochs.append((await service.hand_back(caller, run.id, NoteIn())).epoch)
     assert epochs == sorted(set(epochs)), "every lease has an epoch of its own"
     await stage.send(bot.caller, thread.id, "Back again", epoch=epochs[-1])
-    with pytest.raises(ComposerRefused):
+    with pytest.raises(ComposerRefused) as old:
         await stage.send(bot.caller, thread.id, "An old thought", epoch=epochs[0])
+    assert (old.value.facts["what_happened"], old.value.facts["epoch"]) == ("handed_back", epochs[-1])
     ended = await service.end(caller, run.id, EndIn(close=True))
     assert (ended.state, ended.reason, (await stage.thread(thread.id)).status) == ("ended", "by_hand", "closed")
     trail = await stage.world.node.fetch("SELECT action FROM audit_entries WHERE subject_id = $1 ORDER BY id", run.id)
