@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import psutil
@@ -35,6 +36,7 @@ class Program:
 
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
+    reader: Thread | None = None
 
     @classmethod
     def start(cls, *arguments: str, folder: Path, stdin: int = subprocess.DEVNULL) -> Program:
@@ -50,7 +52,8 @@ class Program:
             start_new_session=True,
         )
         program = cls(process)
-        Thread(target=program._read, daemon=True).start()
+        program.reader = Thread(target=program._read, daemon=True)
+        program.reader.start()
         return program
 
     def _read(self) -> None:
@@ -68,8 +71,16 @@ class Program:
         self.process.stdin.flush()
 
     def wait_for(self, words: str) -> str:
-        """The first line with these words."""
-        return until(lambda: next((line for line in self.lines if words in line), None), lambda: self.output)
+        """The first line with these words, from a program that may have ended after it."""
+
+        def look() -> str | None:
+            ended = self.reader is not None and not self.reader.is_alive()
+            found = next((line for line in self.lines if words in line), None)
+            if found is None and ended:
+                pytest.fail(f"it ended without “{words}”:\n{self.output}")
+            return found
+
+        return until(look, lambda: self.output)
 
     def stop(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
@@ -135,8 +146,8 @@ def folder() -> Iterator[Path]:
 def start(folder: Path) -> Iterator[Callable[..., Program]]:
     started: list[Program] = []
 
-    def run(*arguments: str, stdin: int = subprocess.DEVNULL) -> Program:
-        started.append(Program.start(*arguments, folder=folder, stdin=stdin))
+    def run(*arguments: str, stdin: int = subprocess.DEVNULL, where: Path = folder) -> Program:
+        started.append(Program.start(*arguments, folder=where, stdin=stdin))
         return started[-1]
 
     yield run
@@ -164,15 +175,28 @@ def of_kind(program: Program, kind: str) -> list[Json]:
     return [event for event in events(program) if event["kind"] == kind]
 
 
+def received(program: Program) -> list[Json]:
+    """Messages of customers; what the bot answers is another matter."""
+    found = [event["data"]["message"] for event in of_kind(program, "message.created")]
+    return [message for message in found if message["direction"] == "in"]
+
+
+def statuses_of(program: Program, text: str) -> list[str]:
+    messages = (event["data"]["message"] for event in of_kind(program, "message.created"))
+    wanted = next(message["id"] for message in messages if message["parts"][0]["text"] == text)
+    statuses = [event["data"] for event in of_kind(program, "message.status")]
+    return [each["status"] for each in statuses if each["message_id"] == wanted]
+
+
 def test_every_channel_there_and_back(demo: Demo, start: Callable[..., Program]) -> None:
     stream = start("watch", "--json")
     stream.wait_for('"start"')
 
     for kind in KINDS:
         assert start("say", kind, f"Hello by {kind}", "--as", "Zoë Test", "--wait", "0").process.wait(PATIENCE) == 0
-    until(lambda: len(of_kind(stream, "message.created")) >= len(KINDS) or None, lambda: stream.output)
+    until(lambda: len(received(stream)) >= len(KINDS) or None, lambda: stream.output)
 
-    came = [event["data"]["message"] for event in of_kind(stream, "message.created")]
+    came = received(stream)
     assert {message["parts"][0]["text"] for message in came} == {f"Hello by {kind}" for kind in KINDS}
     assert {item["id"] for item in demo.conversations()} == {message["conversation_id"] for message in came}
 
@@ -193,12 +217,11 @@ def test_every_channel_there_and_back(demo: Demo, start: Callable[..., Program])
     agent.write("/quit")
     assert agent.process.wait(PATIENCE) == 0
 
-    statuses = [event["data"]["status"] for event in of_kind(stream, "message.status")]
-    assert statuses[-3:] == ["sent", "delivered", "read"]
+    assert statuses_of(stream, "Yes, I am \U0001f642") == ["sending", "sent", "delivered", "read"]
     assert "Yes, I am" in demo.program.output, "the demo's own lines show the answer too"
 
     processes = demo.processes()
-    assert len(processes) >= 3, "server, simulator and PostgreSQL"
+    assert len(processes) >= 4, "server, simulator, bot and PostgreSQL"
     assert demo.program.stop() == 0
     assert gone(processes)
 
@@ -229,7 +252,7 @@ def test_a_killed_server_comes_back_and_the_stream_has_no_hole(demo: Demo, start
 
 
 def test_another_start_goes_on_with_the_data(demo: Demo, start: Callable[..., Program]) -> None:
-    said = start("say", "messenger", "Remember me", "--as", "Ida", "--wait", "0")
+    said = start("say", "whatsapp", "Remember me", "--as", "Ida", "--wait", "0")
     assert said.process.wait(PATIENCE) == 0
     thread = until(
         lambda: next((one for one in demo.conversations() if one["last_message_preview"] == "Remember me"), None),
@@ -257,4 +280,58 @@ def test_another_start_goes_on_with_the_data(demo: Demo, start: Callable[..., Pr
     refused.wait_for("runs in .demo already, at http://127.0.0.1:")
     processes = second.processes()
     again.process.kill()
-    assert gone(processes), "server, simulator and PostgreSQL end with a demo that was killed"
+    assert gone(processes), "server, simulator, bot and PostgreSQL end with a demo that was killed"
+
+
+def test_the_stories_are_told_once(start: Callable[..., Program]) -> None:
+    """Scheduled message, sequence, bot and block: seen in the lines, and not again at a second start."""
+    with own_folder() as folder:
+        program = start("demo", "--port", "0", "--simulator-port", "0", "--per-minute", "1", where=folder)
+        program.wait_for(READY)
+        demo = Demo(folder, program)
+        for words in (
+            "Grace Miller · scheduled for",
+            "Tom Fischer · in the sequence “Welcome” from now on, by Maya Agent; next is “hello” at",
+            "Tom Fischer · “Welcome”: the step “hello” is sent; next is “delivery” at",
+            "Prize Winners Ltd · blocked until",
+            "Prize Winners Ltd · held back (the contact is blocked)",
+            "Shop assistant (bot) → Bea Novak: We are here",
+            "Bea Novak · the bot Shop assistant handed off to people",
+            "Maya Agent → Bea Novak: Hello Bea",
+            "Prize Winners Ltd · set aside, for supervisors alone (2 so far): “Last warning!!!”",
+            "Grace Miller · sent as scheduled: “Your bicycle is ready",
+        ):
+            program.wait_for(words)
+        told = everything_told(demo)
+        assert program.stop() == 0
+
+        again = start("demo", "--port", "0", "--per-minute", "1", where=folder)
+        again.wait_for(READY)
+        time.sleep(STORIES_BEGIN)
+        assert everything_told(Demo(folder, again)) == told
+        assert "does not go on" not in again.output
+        assert again.stop() == 0
+
+
+STORIES_BEGIN = 20.0
+"""Seconds in which every story has begun, and would have said something again."""
+PEOPLE = ("Grace Miller", "Tom Fischer", "Bea Novak", "Prize Winners Ltd")
+
+
+def everything_told(demo: Demo) -> dict[str, list[object]]:
+    """What people of the stories have said, been told, and have ahead of them."""
+    told: dict[str, list[object]] = {}
+    for name in PEOPLE:
+        (contact,) = demo.call(f"/v1/contacts?search={quote(name)}")["items"]
+        (thread,) = demo.call(f"/v1/conversations?contact_id={contact['id']}")["items"]
+        messages = demo.call(f"/v1/conversations/{thread['id']}/messages?limit=100")["items"]
+        path = f"/v1/contacts/{contact['id']}"
+        told[name] = [
+            [message["parts"][0]["text"] for message in messages],
+            [each["preview"] for each in demo.call(f"{path}/scheduled-messages")["items"]],
+            [each["sequence_name"] for each in demo.call(f"{path}/enrollments")["items"]],
+            [each["parts"][0]["text"] for each in demo.call(f"{path}/set-aside")["items"]],
+            contact["tags"],
+        ]
+    told["Tom Fischer"][0] = told["Tom Fischer"][0][:1]  # type: ignore[index]  # his sequence goes on, as it should
+    return told
