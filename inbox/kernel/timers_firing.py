@@ -4,6 +4,9 @@ Invariant: whatever happens to the process, a timer's row is gone exactly when i
 fails leaves no trace; it is halved, each half in a transaction of its own (so that errors which only show at the commit
 are found too), until the one that fails stands alone. That one waits longer after each try and is at last parked as
 ``failed``. Due times compare with the database's clock, so nodes need not agree about the time.
+
+Fairness: of each kind the oldest promise goes first; but while more is due than one batch takes, every fourth batch is
+for newcomers, what became due within the last seconds. No kind waits for the backlog of another.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Final
 
 from inbox.kernel.backoff import BackOff
 from inbox.kernel.database import CONTENDED, Database, DatabaseUnavailable, UnitOfWork
@@ -20,6 +24,14 @@ from inbox.kernel.errors import InboxError
 from inbox.kernel.timers import Timer
 
 log = logging.getLogger(__name__)
+
+NEWCOMERS_TURN: Final = 4
+"""Of so many full batches of a kind in a row, one is for newcomers."""
+NEWCOMER_SECONDS: Final = 5.0
+"""How long ago a newcomer became due at most; longer than ``NEWCOMERS_TURN`` batches take. They come oldest first, too:
+a crowd that is due in one instant is in order among itself, and who comes later is served once the crowd is older."""
+LOOK_AGAIN: Final = 0.25
+"""Seconds after which a round that still fires looks for other kinds that became due."""
 
 TimerHandler = Callable[[UnitOfWork, list[Timer]], Awaitable[None]]
 """Gets due timers of its kind, oldest promise first, in the transaction that removes them. It records what follows in
@@ -60,6 +72,7 @@ class TimerFiring:
         self._observe = observe or (lambda kind, count, lateness: None)
         self._handlers: dict[str, TimerHandler] = {}
         self._batches: dict[str, int] = {}
+        self._full_in_a_row: dict[str, int] = {}
         self._stopping = False
 
     def register(self, kind: str, handler: TimerHandler, *, batch: int | None = None) -> None:
@@ -71,6 +84,7 @@ class TimerFiring:
             raise ValueError(f"timers of kind {kind!r} have a handler already")
         self._handlers[kind] = handler
         self._batches[kind] = min(batch or self._most, self._most)
+        self._full_in_a_row[kind] = 0
 
     def stop(self) -> None:
         """``fire_due`` returns after the batches that are under way."""
@@ -83,30 +97,55 @@ class TimerFiring:
         return {row[0]: row[1] for row in found}
 
     async def fire_due(self) -> int:
-        """Fire what is due now, kinds side by side, and say how many that were. Raises ``DatabaseUnavailable``."""
-        due = [kind for kind, seconds in (await self.next_due()).items() if seconds <= 0]
-        results = await asyncio.gather(*(self._drain(kind) for kind in due), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return sum(result for result in results if isinstance(result, int))
+        """Fire what is due now, kinds side by side, and say how many that were. Raises ``DatabaseUnavailable``.
+
+        While the backlog of one kind is fired, the others are looked after as if there was none.
+        """
+        fired = 0
+        at_work: dict[asyncio.Task[int], str] = {}
+        try:
+            while True:
+                due = [kind for kind, seconds in (await self.next_due()).items() if seconds <= 0]
+                for kind in set(due).difference(at_work.values()):
+                    at_work[asyncio.create_task(self._drain(kind), name=f"timers {kind}")] = kind
+                if not at_work:
+                    return fired
+                done, _ = await asyncio.wait(at_work, timeout=LOOK_AGAIN)
+                for task in done:
+                    del at_work[task]
+                    fired += task.result()
+                if not at_work or self._stopping:
+                    return fired + sum(await asyncio.gather(*at_work))
+        finally:
+            # One has failed, or this was cancelled: what the others have begun is rolled back and stands as before.
+            for task in at_work:
+                task.cancel()
+            await asyncio.gather(*at_work, return_exceptions=True)
 
     async def _drain(self, kind: str) -> int:
         """Batches until one is not full: what becomes due meanwhile is for the next round."""
         fired = 0
         while not self._stopping:
             async with self._slots:
-                size = await self._fire(kind, None)
-            fired += size
-            if size < self._batches[kind]:
-                break
+                size = await self._fire(kind, CLAIM, self._batches[kind])
+                fired += size
+                if size < self._batches[kind]:
+                    self._full_in_a_row[kind] = 0
+                    break
+                self._full_in_a_row[kind] += 1
+            if self._full_in_a_row[kind] % NEWCOMERS_TURN == NEWCOMERS_TURN - 1:
+                async with self._slots:
+                    fired += await self._fire(kind, CLAIM_NEWCOMERS, self._batches[kind], NEWCOMER_SECONDS)
+                self._full_in_a_row[kind] += 1
         return fired
 
-    async def _fire(self, kind: str, only: Sequence[Timer] | None) -> int:
-        """Fire one batch: the most overdue ones, or those of ``only`` that still stand. How many it took on."""
+    async def _fire(self, kind: str, claim: str, *arguments: object) -> int:
+        """Fire one batch, those that ``claim`` takes. How many that were."""
         claimed: list[Timer] = []
         try:
-            batch = await self._database.retrying(lambda unit: self._claim_and_handle(unit, kind, only, claimed))
+            batch = await self._database.retrying(
+                lambda unit: self._claim_and_handle(unit, kind, claimed, claim, *arguments)
+            )
         except DatabaseUnavailable:
             raise
         except Exception as error:
@@ -119,13 +158,10 @@ class TimerFiring:
         return batch.size
 
     async def _claim_and_handle(
-        self, unit: UnitOfWork, kind: str, only: Sequence[Timer] | None, claimed: list[Timer]
+        self, unit: UnitOfWork, kind: str, claimed: list[Timer], claim: str, *arguments: object
     ) -> _Batch:
         claimed.clear()
-        if only is None:
-            found = await unit.fetch(CLAIM, kind, self._batches[kind])
-        else:
-            found = await unit.fetch(CLAIM_THESE, kind, [one.workspace_id for one in only], [one.key for one in only])
+        found = await unit.fetch(claim, kind, *arguments)
         if not found:
             return _Batch()
         rows = sorted(found, key=itemgetter(3, 2))
@@ -140,7 +176,7 @@ class TimerFiring:
         log.info("a batch of %d timers of kind %s is taken apart: %s", len(failed), kind, type(error).__name__)
         middle = len(failed) // 2
         for half in (failed[:middle], failed[middle:]):
-            await self._fire(kind, half)
+            await self._fire(kind, CLAIM_THESE, [one.workspace_id for one in half], [one.key for one in half])
 
     async def _postpone(self, timer: Timer, error: Exception) -> None:
         """Another try later, or none. Nothing happens when it was moved, fired or cancelled since."""
@@ -191,6 +227,14 @@ RETURNING workspace_id, kind, key, due_at, payload, attempts, last_error,
 CLAIM = f"""
 DELETE FROM timers WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM timers WHERE kind = $1 AND state = 'pending' AND next_at <= now()
+    ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)) {_CLAIMED}
+"""
+
+CLAIM_NEWCOMERS = f"""
+DELETE FROM timers WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM timers WHERE kind = $1 AND state = 'pending' AND next_at <= now()
+        AND next_at > now() - make_interval(secs => $3)
     ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )) {_CLAIMED}
 """

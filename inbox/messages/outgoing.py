@@ -14,10 +14,14 @@ from inbox.conversations.repository import Thread
 from inbox.kernel.database import Contended, UnitOfWork
 from inbox.kernel.hours import Quiet
 from inbox.messages.repository import COLUMNS, view
-from inbox.messages.schemas import MessageView, OriginView
+from inbox.messages.schemas import MessageView, OriginKind, OriginView
 
-BULK_PRIORITY: Final = 1
-"""Deliveries of this priority or a higher number are bulk: they go behind replies, and not to who stopped marketing."""
+PLANNED_PRIORITY: Final = 1
+"""What had been ordered for a time that has come. A crowd of it goes behind what people write at this moment."""
+PLANNED: Final = frozenset[OriginKind]({"scheduled", "sequence", "broadcast"})
+BULK_PRIORITY: Final = 2
+"""Deliveries of this priority or a higher number are bulk: they go behind all others, and not to who stopped marketing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +125,20 @@ async def insert_deliveries(
     purpose: str,
     lease_epoch: int | None,
     conditions: SendConditions,
+    planned: bool,
     at: datetime,
 ) -> None:
-    """``lease_epoch``: of the responder who wrote it; the gate refuses it when somebody took over (P9).
+    """``planned``: nobody waits for it now. Within a conversation all go in turn, so what is planned and stands before
+    something urgent becomes as urgent. ``lease_epoch``: of the responder who wrote it; the gate refuses it when somebody took over (P9).
 
     They are due at once by the database's clock, which is what claims compare with, however wrong this node's is.
     """
     await unit.execute(
-        """
+        f"""
+        WITH hurried AS (
+            UPDATE deliveries SET priority = $14 WHERE workspace_id = $1 AND conversation_id = $2 AND state = 'queued'
+                AND priority = {PLANNED_PRIORITY} AND priority > $14
+        )
         INSERT INTO deliveries (workspace_id, id, message_id, conversation_id, channel_id, ordinal, piece, purpose,
             epoch, hold_after_number, stop_when_closed, quiet, priority, expires_at, due_at, status_at)
         SELECT $1, d.id, d.message_id, $2, $3, d.ordinal, d.piece, $9, $10, $11, $12, $13::jsonb, $14, $15, now(), $4
@@ -147,6 +157,6 @@ async def insert_deliveries(
         conditions.hold_after_number,
         conditions.stop_when_closed,
         None if conditions.quiet is None else conditions.quiet.stored(),
-        BULK_PRIORITY if conditions.bulk else 0,
+        BULK_PRIORITY if conditions.bulk else PLANNED_PRIORITY if planned else 0,
         conditions.expires_at,
     )

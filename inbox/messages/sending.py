@@ -30,6 +30,7 @@ from inbox.messages import events
 from inbox.messages import repository as rows
 from inbox.messages.composing import Composed, Composer, ContentTooLarge, media_ids
 from inbox.messages.outgoing import (
+    PLANNED,
     UNCONDITIONAL,
     Author,
     NewDelivery,
@@ -189,6 +190,7 @@ class Sending:
             purpose=purpose,
             lease_epoch=lease_epoch,
             conditions=conditions,
+            planned=origin is not None and origin.kind in PLANNED and not takes_over,
             at=now,
         )
         await self._conversations.save(unit, workspace_id, [thread])

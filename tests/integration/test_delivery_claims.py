@@ -22,6 +22,7 @@ from channels.types import Account, Fault
 from inbox.delivery.claims import Claims
 from inbox.delivery.repository import waiting
 from inbox.kernel.database import Contended, UnitOfWork
+from inbox.messages.outgoing import BULK_PRIORITY
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ GATE: list[tuple[str, str, dict[str, Any], str, str]] = [
     (
         "bulk by priority, opted out",
         "UPDATE identities SET marketing_stopped_at = now()",
-        {"purpose": "template", "priority": 1},
+        {"purpose": "template", "priority": BULK_PRIORITY},
         "opted_out",
         "failed",
     ),
