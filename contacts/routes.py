@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal, Protocol
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from contacts.schemas import ContactDetail, ContactIn, ContactView, HappenedIn, HappenedView, TagsIn
 from contacts.service import Contacts, ContactUnknown
 from inbox.kernel.errors import Forbidden
-from inbox.kernel.pages import Page, decode_cursor, encode_cursor
+from inbox.kernel.pages import ListQuery, Page
 from inbox.kernel.versions import ETAG, IfMatch, VersionChanged, etag, wanted_version
 from inbox.kernel.web import Answer, Query, get, patch, post
 
@@ -25,12 +25,10 @@ class Caller(Protocol):
         """Raises ``Forbidden``."""
 
 
-class ContactQuery(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class ContactQuery(ListQuery):
+    """Newest first."""
 
     search: str | None = Field(default=None, min_length=1, max_length=100, description="In name, e-mail and phone.")
-    after: str | None = Field(default=None, max_length=200, description="The `next` of the page before.")
-    limit: int = Field(default=50, ge=1, le=200)
 
 
 class ContactRoutes:
@@ -43,11 +41,11 @@ class ContactRoutes:
     async def list(self, caller: Caller, query: Annotated[ContactQuery, Query()]) -> Page[ContactView]:
         """List contacts, newest first."""
         caller.require("contacts.read")
-        after = None if query.after is None else decode_cursor(query.after, tuple[UUID])[0]
-        found = await self._contacts.list(caller.workspace_id, after=after, search=query.search, limit=query.limit + 1)
-        page = found[: query.limit]
-        # As text: an id that comes from a row is of asyncpg's own class.
-        return Page(items=page, next=encode_cursor(str(page[-1].id)) if len(found) > query.limit else None)
+        return query.page(
+            await self._contacts.list(
+                caller.workspace_id, after=query.last_id(), search=query.search, limit=query.limit + 1
+            )
+        )
 
     @post("/v1/contacts", status=201, errors=(Forbidden,), headers=ETAG)
     async def create(self, caller: Caller, body: ContactIn) -> Answer[ContactView]:

@@ -11,7 +11,6 @@ from inbox.agents.schemas import (
     AgentIn,
     AgentPatch,
     AgentView,
-    ListQuery,
     LogIn,
     Me,
     PasswordChange,
@@ -29,7 +28,7 @@ from inbox.agents.throttle import TooManyLogIns
 from inbox.agents.tokens import Tickets, Tokens, TokenUnknown
 from inbox.agents.workspaces import Workspaces
 from inbox.kernel.errors import Forbidden
-from inbox.kernel.pages import Page
+from inbox.kernel.pages import ListQuery, Page
 from inbox.kernel.web import Query, delete, get, patch, post
 
 STREAM_PATH: Final = "/v1/stream"

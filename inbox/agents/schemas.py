@@ -5,17 +5,15 @@ No view holds a password, a token or a digest; the ``…Created`` and ``…Out``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Final, Literal, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from inbox.agents.principal import Permission, Role
 from inbox.kernel.hours_input import BusinessHours, QuietHours, TimeZone
-from inbox.kernel.pages import Page, decode_cursor, encode_cursor
 
 SHORTEST_PASSWORD: Final = 10
 
@@ -83,32 +81,6 @@ class TokenView:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
-
-
-class Identified(Protocol):
-    @property
-    def id(self) -> UUID: ...
-
-
-Item = TypeVar("Item", bound=Identified)
-
-
-class ListQuery(BaseModel):
-    """A page of a list that is ordered by id."""
-
-    model_config = ConfigDict(frozen=True)
-
-    after: str | None = Field(default=None, max_length=200, description="The `next` of the page before.")
-    limit: int = Field(default=50, ge=1, le=200)
-
-    def last_id(self) -> UUID | None:
-        return None if self.after is None else decode_cursor(self.after, tuple[UUID])[0]
-
-    def page(self, found: Sequence[Item]) -> Page[Item]:
-        """``found`` was read with a limit of one more, which tells whether there is a next page."""
-        # As text: an id that comes from a row is of asyncpg's own class.
-        last = str(found[self.limit - 1].id) if len(found) > self.limit else None
-        return Page(items=list(found[: self.limit]), next=None if last is None else encode_cursor(last))
 
 
 class PersonIn(BaseModel):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from inbox.agents.schemas import ListQuery
+from inbox.kernel.pages import ListQuery
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from contacts.schemas import ContactView, ProviderBlockView
-from inbox.agents.schemas import ListQuery
 from inbox.blocking.pausable import PausedItem, PausedKind, Settled
+from inbox.kernel.pages import ListQuery
 from inbox.messages.schemas import MessageStatus
 
 

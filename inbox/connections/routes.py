@@ -8,7 +8,6 @@ from uuid import UUID
 from channels.capabilities import Capabilities
 from inbox.agents.origin import BaseUrl
 from inbox.agents.principal import Principal
-from inbox.agents.schemas import ListQuery
 from inbox.connections.apps import AppInUse, AppShared, AppUnknown, ProviderApps
 from inbox.connections.connecting import Connecting, PublicUrlUnset
 from inbox.connections.directory import ChannelUnknown
@@ -26,7 +25,7 @@ from inbox.connections.schemas import (
 )
 from inbox.connections.service import AccountAlreadyConnected, ChannelInUse, Channels
 from inbox.kernel.errors import Forbidden
-from inbox.kernel.pages import Page
+from inbox.kernel.pages import ListQuery, Page
 from inbox.kernel.web import Query, delete, get, patch, post
 
 

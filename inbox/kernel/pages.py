@@ -5,9 +5,10 @@ A cursor holds the sort keys of the last item; the list goes on after it whateve
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -58,6 +59,35 @@ def decode_cursor(cursor: str, shape: TypeForm[Keys], *, pointer: str = AFTER) -
         if not any(value_fault(pointer, key) for key in keys):
             return keys
     raise Invalid.at(pointer, "this is not a cursor that a page of this list gave", "cursor")
+
+
+class Identified(Protocol):
+    """An item of a list that is ordered by id."""
+
+    @property
+    def id(self) -> UUID: ...
+
+
+Item = TypeVar("Item", bound=Identified)
+
+
+class ListQuery(BaseModel):
+    """A page of a list that is ordered by id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    after: str | None = Field(default=None, max_length=200, description="The `next` of the page before.")
+    limit: int = Field(default=50, ge=1, le=200)
+
+    def last_id(self) -> UUID | None:
+        """The last item of the page before; ``None`` asks for the first page. Raises ``Invalid``."""
+        return None if self.after is None else decode_cursor(self.after, tuple[UUID])[0]
+
+    def page(self, found: Sequence[Item]) -> Page[Item]:
+        """``found`` was read with a limit of one more, which tells whether there is a next page."""
+        # As text: an id that comes from a row is of asyncpg's own class.
+        last = str(found[self.limit - 1].id) if len(found) > self.limit else None
+        return Page(items=list(found[: self.limit]), next=None if last is None else encode_cursor(last))
 
 
 @cache

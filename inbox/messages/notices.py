@@ -7,12 +7,10 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from inbox.agents.principal import Principal
 from inbox.kernel.database import Database
 from inbox.kernel.errors import Forbidden
-from inbox.kernel.pages import Page, decode_cursor, encode_cursor
+from inbox.kernel.pages import ListQuery, Page
 from inbox.kernel.web import Query, get
 from inbox.messages import repository as rows
 
@@ -28,26 +26,17 @@ class ChannelNoticeView:
     created_at: datetime
 
 
-class NoticeQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    after: str | None = Field(default=None, max_length=200, description="The `next` of the page before.")
-    limit: int = Field(default=50, ge=1, le=200)
-
-
 class NoticeRoutes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @get("/v1/channel-notices", tag="channels", errors=(Forbidden,))
-    async def list(self, caller: Principal, query: Annotated[NoticeQuery, Query()]) -> Page[ChannelNoticeView]:
+    async def list(self, caller: Principal, query: Annotated[ListQuery, Query()]) -> Page[ChannelNoticeView]:
         """Events of the channels that are not messages: account notices, and kinds that are not supported yet.
 
         Newest first; kept for 30 days.
         """
         caller.require("channels.write")
-        after = None if query.after is None else decode_cursor(query.after, tuple[UUID])[0]
         async with self._database.transaction(readonly=True) as unit:
-            found = await rows.notices(unit, caller.workspace_id, after=after, limit=query.limit + 1)
-        page = [ChannelNoticeView(*row) for row in found[: query.limit]]
-        return Page(items=page, next=encode_cursor(page[-1].id) if len(found) > query.limit else None)
+            found = await rows.notices(unit, caller.workspace_id, after=query.last_id(), limit=query.limit + 1)
+        return query.page([ChannelNoticeView(*row) for row in found])

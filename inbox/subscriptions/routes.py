@@ -7,9 +7,8 @@ from typing import Annotated
 from uuid import UUID
 
 from inbox.agents.principal import Principal
-from inbox.agents.schemas import ListQuery
 from inbox.kernel.errors import Fault, Forbidden, Invalid
-from inbox.kernel.pages import Page
+from inbox.kernel.pages import ListQuery, Page
 from inbox.kernel.web import Query, delete, get, patch, post
 from inbox.subscriptions.registry import (
     OwnerDisabled,

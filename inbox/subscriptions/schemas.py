@@ -14,7 +14,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from inbox.agents.schemas import ListQuery, Name
+from inbox.agents.schemas import Name
+from inbox.kernel.pages import ListQuery
 
 State = Literal["enabled", "disabled"]
 Reason = Literal["paused", "gone", "failing", "owner_disabled"]

@@ -9,9 +9,8 @@ from pydantic import Field
 
 from contacts.service import ContactUnknown
 from inbox.agents.principal import Principal
-from inbox.agents.schemas import ListQuery
 from inbox.kernel.errors import Forbidden
-from inbox.kernel.pages import Page
+from inbox.kernel.pages import ListQuery, Page
 from inbox.kernel.versions import ETAG, IfMatch, VersionChanged, etag, wanted_version
 from inbox.kernel.web import Answer, Query, get, patch, post
 from scheduler.sequences.enrolling import Enrolling

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from inbox.agents.schemas import ListQuery
+from inbox.kernel.pages import ListQuery
 from scheduler.sequences.deciding import State
 from scheduler.sequences.definition import Definition
 from scheduler.sequences.progress import StepState

@@ -7,10 +7,9 @@ from typing import Annotated
 from uuid import UUID
 
 from inbox.agents.principal import Principal
-from inbox.agents.schemas import ListQuery
 from inbox.conversations.service import ConversationUnknown
 from inbox.kernel.errors import Fault, Forbidden, Invalid
-from inbox.kernel.pages import Page
+from inbox.kernel.pages import ListQuery, Page
 from inbox.kernel.web import Query, delete, get, patch, post
 from inbox.subscriptions.registry import OwnerDisabled, TooManySubscriptions
 from inbox.subscriptions.schemas import RotateIn, SecretRotated

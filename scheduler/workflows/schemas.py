@@ -10,7 +10,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from inbox.agents.schemas import ListQuery, Name
+from inbox.agents.schemas import Name
+from inbox.kernel.pages import ListQuery
 from inbox.messages.schemas import AuthorView, PartIn
 from inbox.subscriptions.schemas import Kinds, Reason, State, Url
 
