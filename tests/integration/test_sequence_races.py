@@ -84,7 +84,7 @@ async def test_step_against_reply(stage: Stage, other: Process) -> None:
     for turn in range(ROUNDS):
         enrollment = await begin(stage, sequence, thread)
         elsewhere = {"number": 2, "channel": telegram} if turn % 2 else {"number": 1}
-        await asyncio.gather(fire_and_claim(other, stage), later(lambda: stage.reply(**elsewhere), 0.05))  # type: ignore[arg-type]  # noqa: B023
+        await asyncio.gather(fire_and_claim(other, stage), later(lambda: stage.reply(**elsewhere), 0.05))  # noqa: B023
         before = await message_states(stage, enrollment)
         await stage.fire()
         await stage.world.claim()

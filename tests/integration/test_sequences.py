@@ -149,7 +149,7 @@ async def test_a_reply_in_a_conversation_that_begins_with_it_counts(stage: Stage
 
 
 async def test_a_reply_that_does_not_stop_is_remembered(stage: Stage) -> None:
-    met = {"conditions": [{"type": "replied", "replied": False}]}
+    met: Json = {"conditions": [{"type": "replied", "replied": False}]}
     sequence = await stage.sequence(step("one", seconds=60, **met), step("two"), stop={"reply": False})
     thread = await stage.world.conversation()
     enrollment = await stage.enrol(sequence, thread)
