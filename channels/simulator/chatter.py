@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from channels.simulator.schemas import ChatterWish, CustomerRef, SayKind, SayWish
 from channels.simulator.simulation import Simulation
@@ -169,8 +170,8 @@ def _reference(account: Account, script: Script, generation: int) -> CustomerRef
     if account.kind == "whatsapp":
         phone = f"{script.phone[:-2]}{(int(script.phone[-2:]) + generation) % 100:02d}" if generation else script.phone
         return CustomerRef(id=phone, phone=phone, name=script.name + suffix, username=script.username + suffix.strip())
-    number = f"{int(script.phone) % 10**8 + generation * 10**8:010d}"
-    person_id = f"7{number[:9]}" if account.kind == "telegram" else f"71{account.account_id[-4:]:0>4}{number}"
+    number = f"{crc32(script.username.encode()) % 10**8 + generation * 10**8:010d}"
+    person_id = f"7{number[1:]}" if account.kind == "telegram" else f"71{account.account_id[-4:]:0>4}{number}"
     return CustomerRef(
         id=person_id, name=script.name + suffix, username=script.username + suffix.strip(), language=script.language
     )
