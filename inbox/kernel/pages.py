@@ -3,6 +3,8 @@
 A cursor holds the sort keys of the last item; the list goes on after it whatever was added or removed meanwhile.
 """
 
+from __future__ import annotations
+
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
