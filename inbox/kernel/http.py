@@ -5,19 +5,15 @@ because that one shows the whole URL and would stay attached as context.
 """
 
 import asyncio
-import io
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace, TracebackType
-from typing import Final, Generic, Protocol, Self, TypeAlias, TypeVar
-from urllib.parse import urlencode
+from typing import Final, Generic, Self, TypeVar
 
 import aiohttp
-import orjson
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter
 from yarl import URL
 
@@ -31,15 +27,12 @@ from inbox.kernel.http_errors import (
     origin_of,
 )
 from inbox.kernel.http_guard import GuardedResolver, Network, NotAllowed, guarded_socket, parse_url
+from inbox.kernel.http_request import Call, FilePart, check_headers, payload, with_query
 
 MIB: Final = 1024 * 1024
 MOST_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _HEADERS_FOR_STRANGERS: Final = frozenset({"accept", "accept-encoding", "accept-language", "range", "user-agent"})
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_OUR_HEADERS: Final = frozenset({"connection", "content-length", "host", "te", "transfer-encoding", "upgrade"})
-_LARGE_BODY: Final = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,44 +55,7 @@ class HttpSettings:
     proxy: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer read in full. Names of headers are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-
-
-class FilePart(Protocol):
-    """One file of a multipart request."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def filename(self) -> str: ...
-    @property
-    def content_type(self) -> str: ...
-    @property
-    def data(self) -> bytes: ...
-
-
 A = TypeVar("A")
-
-
-_Body: TypeAlias = bytes | io.BytesIO | aiohttp.FormData | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    data: _Body = field(repr=False)
-    total: float
-    silence: float | None
-    max_bytes: int
-
 
 _running: ContextVar[Exchange] = ContextVar("http_exchange")
 
@@ -231,11 +187,11 @@ class HttpClient(Generic[A]):
         `form` with `files` is sent as multipart, `form` alone urlencoded, `body` as it is. `timeout` in all.
         """
         head = dict(headers or {})
-        call = _Call(
+        call = Call(
             method=method.upper(),
-            url=_with_query(url, query),
+            url=with_query(url, query),
             headers=head,
-            data=_payload(head, json, form, files, body),
+            data=payload(head, json, form, files, body),
             total=self._settings.timeout if timeout is None else timeout,
             silence=None,
             max_bytes=self._settings.max_bytes if max_bytes is None else max_bytes,
@@ -260,7 +216,7 @@ class HttpClient(Generic[A]):
         `timeout` covers the whole download; a silence of `silence_timeout` ends it earlier.
         """
         settings = self._settings
-        call = _Call(
+        call = Call(
             method=method.upper(),
             url=url,
             headers={"Accept-Encoding": "identity", **(headers or {})},
@@ -273,10 +229,10 @@ class HttpClient(Generic[A]):
             yield stream
 
     @asynccontextmanager
-    async def _open(self, call: _Call, redirects: int) -> AsyncIterator[HttpStream]:
+    async def _open(self, call: Call, redirects: int) -> AsyncIterator[HttpStream]:
         exchange = Exchange(origin_of(call.url))
         target = self._checked(call.url, exchange)
-        _check_headers(call.headers, exchange)
+        check_headers(call.headers, exchange)
         headers: Mapping[str, str] = {"Accept-Encoding": "gzip, deflate", **call.headers}
         follow = min(redirects, MOST_REDIRECTS) if call.method in ("GET", "HEAD") else 0
         left = follow
@@ -296,7 +252,7 @@ class HttpClient(Generic[A]):
             target, headers = self._next_hop(target, location, headers, exchange)
 
     async def _send(
-        self, call: _Call, target: URL, headers: Mapping[str, str], deadline: float, exchange: Exchange
+        self, call: Call, target: URL, headers: Mapping[str, str], deadline: float, exchange: Exchange
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the HTTP client is not started")
@@ -347,48 +303,6 @@ class HttpClient(Generic[A]):
         return target, headers
 
 
-def _with_query(url: str, query: Mapping[str, str] | None) -> str:
-    if not query:
-        return url
-    bare, hash_sign, fragment = url.partition("#")
-    return f"{bare}{'&' if '?' in bare else '?'}{urlencode(query)}{hash_sign}{fragment}"
-
-
-def _check_headers(headers: Mapping[str, str], exchange: Exchange) -> None:
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise Refused(exchange.origin, "header with a character that HTTP forbids")
-        if name.lower() in _OUR_HEADERS:
-            raise Refused(exchange.origin, f"header {name.lower()} is not the caller's to set")
-
-
-def _payload(
-    head: dict[str, str], json: object, form: Mapping[str, str] | None, files: Sequence[FilePart], body: bytes | None
-) -> _Body:
-    """The body, with its content type added to `head`."""
-    if sum((json is not None, form is not None or bool(files), body is not None)) > 1:
-        raise ValueError("a request has one body: json, form (with files) or bytes")
-    if files:
-        parts = aiohttp.FormData(quote_fields=False)
-        for name, value in (form or {}).items():
-            parts.add_field(name, value)
-        for file in files:
-            # As a file object, since large bytes would be written in one piece.
-            parts.add_field(file.name, io.BytesIO(file.data), filename=file.filename, content_type=file.content_type)
-        return parts
-    if json is not None:
-        body, content_type = orjson.dumps(json), "application/json"
-    elif form is not None:
-        body, content_type = urlencode(form).encode(), "application/x-www-form-urlencoded"
-    elif body is not None:
-        content_type = "application/octet-stream"
-    else:
-        return None
-    if not any(name.lower() == "content-type" for name in head):
-        head["Content-Type"] = content_type
-    return io.BytesIO(body) if len(body) > _LARGE_BODY else body
-
-
 async def _head_leaves(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object) -> None:
     # Called just before the head is handed to the transport: from here on the other side may have seen the request.
     _running.get().sent = True
@@ -401,6 +315,7 @@ def _tracing() -> aiohttp.TraceConfig:
 
 
 def user_agent() -> str:
+    """The product and its version, as every request names them."""
     try:
         return f"omnichannel-inbox/{version('omnichannel-inbox')}"
     except PackageNotFoundError:  # running from a source tree that is not installed
