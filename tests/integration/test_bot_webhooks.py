@@ -241,7 +241,8 @@ async def test_an_answer_that_meets_an_outage_is_taken_again_before_the_event_co
     stage.process.deliver()
     conversation_id = await stage.write("Hello")
     assert await seen(stage, conversation_id, 1) == ["Despite everything"]
-    assert [one.event["data"]["message"]["direction"] for one in bot.hook.received] == ["in", "out"]
+    await until(lambda: len(bot.hook.received) == 2)
+    assert [one.event["data"]["message"]["direction"] for one in bot.hook.received] == ["in", "out"], "asked once"
 
 
 async def test_figures_tell_what_waits_and_what_is_disabled(stage: Stage) -> None:

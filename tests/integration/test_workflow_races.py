@@ -19,6 +19,7 @@ from workflow_world import Bot, Process, Stage, another, make_stage, saying
 from inbox.blocking.schemas import BlockIn
 from inbox.messages.sending import ComposerRefused, Sent
 from inbox.subscriptions.answers import Answer
+from scheduler.workflows import bot_rows
 from scheduler.workflows.moves import ANSWER_TIMER
 from scheduler.workflows.schemas import BotPatch, HandOffIn, NoteIn, StartIn
 
@@ -188,6 +189,20 @@ async def test_a_bot_that_is_disabled_at_the_same_moment_keeps_nothing(stage: St
         assert (await stage.thread(UUID(str(results[0])))).status == "open"
         taken += len(runs)
     assert 0 < taken < ROUNDS // 2, f"each was first now and then: {taken}"
+
+
+@pytest.mark.parametrize("deed", ["given by a person", "taken by itself"])
+async def test_who_disables_a_bot_waits_for_what_it_is_being_given(stage: Stage, second: Process, deed: str) -> None:
+    bot = await stage.bot()
+    async with stage.world.node.database.transaction() as unit:
+        if deed == "given by a person":
+            assert await bot_rows.hold(unit, stage.world.workspace_id, bot.id) is not None
+        else:
+            assert await bot_rows.first_responders(unit, stage.world.workspace_id)
+        disabling = asyncio.create_task(second.bots.change(stage.admin, bot.id, BotPatch(enabled=False)))
+        done, _ = await asyncio.wait([disabling], timeout=0.5)
+        assert not done, "whatever is given in this transaction has to be found afterwards"
+    assert not (await disabling).enabled
 
 
 async def last_event(stage: Stage, bot: Bot, body: object) -> Answer:
