@@ -39,6 +39,7 @@ from inbox.messages import events as message_events
 from inbox.messages import set_aside_schemas as set_aside_events
 from inbox.messages.notices import NoticeRoutes
 from inbox.messages.routes import MessageRoutes
+from inbox.operations.routes import OperationsRoutes
 from inbox.realtime.routes import StreamRoutes, stream_routes
 from inbox.runtime import Runtime
 from inbox.socket_commands import socket_commands
@@ -154,6 +155,7 @@ def route_groups(runtime: Runtime) -> list[object]:
         SequenceRoutes(runtime.sequences.sequences),
         EnrollmentRoutes(runtime.sequences.enrolling, runtime.sequences.enrollments),
         QuarantineRoutes(runtime.replay),
+        OperationsRoutes(runtime.operations),
         StreamRoutes(runtime.hub),
         SubscriptionRoutes(runtime.outgoing.service, EVENTS.keys()),
         BotRoutes(runtime.bots, EVENTS.keys()),

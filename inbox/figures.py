@@ -8,6 +8,8 @@ from inbox.delivery import repository as delivery_rows
 from inbox.ingest import repository as ingest_rows
 from inbox.kernel.database import DatabaseUnavailable
 from inbox.kernel.health import Health
+from inbox.kernel.jobs import dead_by_queue
+from inbox.kernel.timers import failed_by_kind
 from inbox.runtime import Runtime
 
 
@@ -19,6 +21,8 @@ class Figures:
         self._oldest = Gauge("inbox_webhooks_oldest_seconds", "Age of the oldest pending one", registry=registry)
         self._quarantine = Gauge("inbox_quarantine_open", "Items that wait for a replay", registry=registry)
         self._deliveries = Gauge("inbox_deliveries", "Unfinished sends by state", ["state"], registry=registry)
+        self._failed = Gauge("inbox_timers_failed", "Timers that were given up", ["kind"], registry=registry)
+        self._dead = Gauge("inbox_jobs_dead", "Jobs that were given up", ["queue"], registry=registry)
         self._sockets = Gauge("inbox_sockets", "Live sockets of this process", registry=registry)
         self._restarts = Gauge("inbox_loop_restarts", "How often a side task died", ["loop"], registry=registry)
         self._database_up = Gauge("inbox_database_up", "Whether PostgreSQL answers", registry=registry)
@@ -36,6 +40,7 @@ class Figures:
             async with self._runtime.database.session() as connection:
                 pending, oldest, quarantine = await ingest_rows.backlog(connection)
                 states = await delivery_rows.unfinished(connection)
+                failed, dead = await failed_by_kind(connection), await dead_by_queue(connection)
                 await self._runtime.outgoing.metrics.sample(connection)
         except DatabaseUnavailable:
             self._database_up.set(0)
@@ -44,6 +49,10 @@ class Figures:
         self._pending.set(pending)
         self._oldest.set(oldest)
         self._quarantine.set(quarantine)
+        for gauge, counts in ((self._failed, failed), (self._dead, dead)):
+            gauge.clear()  # what nothing is stuck in any more has no row
+            for name, count in counts.items():
+                gauge.labels(name).set(count)
         for state, count in states.items():
             self._deliveries.labels(state).set(count)
 

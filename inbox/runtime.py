@@ -68,6 +68,7 @@ from inbox.messages.profile_refresh import ProfileRefresh
 from inbox.messages.receiving import Receiver
 from inbox.messages.sending import Sending
 from inbox.messages.service import Messages
+from inbox.operations.service import Operations
 from inbox.realtime.build import build_hub
 from inbox.realtime.hub import Pace
 from inbox.realtime.relay import PostgresRelay
@@ -153,6 +154,7 @@ class Runtime:
 
         self.jobs = Jobs(self.wakeup)
         self.worker = Worker(self.database, self.wakeup)
+        self.operations = Operations(self.database, self.jobs)
         self.templates = build_templates(self, adapters)
         self.templates.syncing.register(self.worker)
         health = self.channels.health

@@ -37,6 +37,7 @@ Permission = Literal[
     "bots.write",
     "conversations.handoff",
     "audit.read",
+    "operations.manage",
     "workspace.write",
 ]
 
@@ -74,6 +75,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
         "subscriptions.read",
         "subscriptions.write",
         "bots.write",
+        "operations.manage",
         "workspace.write",
     },
     "supervisor": _SUPERVISE,

@@ -154,6 +154,11 @@ class Jobs:
         found = await unit.fetch(FIND_DEAD, workspace_id, limit)
         return [DeadJob(*row) for row in found]
 
+    async def find_dead_one(self, unit: UnitOfWork, workspace_id: UUID, job_id: UUID) -> DeadJob | None:
+        """Locked, so that it stays dead until the transaction has decided about it."""
+        row = await unit.fetchrow(FIND_DEAD_ONE, workspace_id, job_id)
+        return DeadJob(*row) if row else None
+
     async def revive(self, unit: UnitOfWork, workspace_id: UUID, job_id: UUID) -> bool:
         """Queue a dead job again, with all its attempts. ``False``: it is not dead, or a job of its key waits anyway.
 
@@ -181,6 +186,19 @@ async def backlog(connection: Connection) -> list[Backlog]:
     return [Backlog(*row) for row in await connection.fetch(BACKLOG)]
 
 
+async def count_dead(unit: UnitOfWork, workspace_id: UUID) -> int:
+    count: int = await unit.fetchval(
+        "SELECT count(*) FROM jobs WHERE workspace_id = $1 AND state = 'dead'", workspace_id
+    )
+    return count
+
+
+async def dead_by_queue(connection: Connection) -> dict[str, int]:
+    """In the whole installation; reads those rows only."""
+    found = await connection.fetch("SELECT queue, count(*) FROM jobs WHERE state = 'dead' GROUP BY queue")
+    return {row[0]: row[1] for row in found}
+
+
 ENQUEUE = """
 INSERT INTO jobs AS standing (workspace_id, id, queue, key, payload, run_at, max_attempts)
 SELECT workspace_id, id, queue, key, payload, coalesce(run_at, now()), max_attempts
@@ -195,6 +213,11 @@ SET payload = excluded.payload, max_attempts = excluded.max_attempts, asked = st
 FIND_DEAD = """
 SELECT workspace_id, id, queue, key, payload, attempts, last_error, created_at FROM jobs
 WHERE workspace_id = $1 AND state = 'dead' ORDER BY created_at, id LIMIT $2
+"""
+
+FIND_DEAD_ONE = """
+SELECT workspace_id, id, queue, key, payload, attempts, last_error, created_at FROM jobs
+WHERE workspace_id = $1 AND id = $2 AND state = 'dead' FOR UPDATE
 """
 
 REVIVE = """

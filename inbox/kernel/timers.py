@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, text
 
+from inbox.kernel.connection import Connection
 from inbox.kernel.database import UnitOfWork
 from inbox.kernel.schema import created, json_object, metadata, moment, workspace_id
 
@@ -126,6 +127,24 @@ async def find_failed(unit: UnitOfWork, workspace_id: UUID, *, limit: int = 100)
     return [Timer(*row) for row in found]
 
 
+async def count_failed(unit: UnitOfWork, workspace_id: UUID) -> int:
+    count: int = await unit.fetchval(
+        "SELECT count(*) FROM timers WHERE workspace_id = $1 AND state = 'failed'", workspace_id
+    )
+    return count
+
+
+async def failed_by_kind(connection: Connection) -> dict[str, int]:
+    """In the whole installation; reads those rows only."""
+    found = await connection.fetch("SELECT kind, count(*) FROM timers WHERE state = 'failed' GROUP BY kind")
+    return {row[0]: row[1] for row in found}
+
+
+async def discard_timer(unit: UnitOfWork, workspace_id: UUID, kind: str, key: str) -> bool:
+    """Forget a failed timer. ``False``: there is no failed timer of this key."""
+    return await unit.fetchval(DISCARD, workspace_id, kind, key) is not None
+
+
 async def revive_timer(unit: UnitOfWork, workspace_id: UUID, kind: str, key: str) -> bool:
     """Let the clock try a failed timer again, at once. ``False``: there is no failed timer of this key."""
     return await unit.fetchval(REVIVE, workspace_id, kind, key) is not None
@@ -159,4 +178,8 @@ WHERE t.workspace_id = s.workspace_id AND t.kind = s.kind AND t.key = s.key RETU
 REVIVE = """
 UPDATE timers SET state = 'pending', attempts = 0, next_at = now()
 WHERE workspace_id = $1 AND kind = $2 AND key = $3 AND state = 'failed' RETURNING true
+"""
+
+DISCARD = """
+DELETE FROM timers WHERE workspace_id = $1 AND kind = $2 AND key = $3 AND state = 'failed' RETURNING true
 """

@@ -129,7 +129,8 @@ async def insert_deliveries(
     at: datetime,
 ) -> None:
     """``planned``: nobody waits for it now. Within a conversation all go in turn, so what is planned and stands before
-    something urgent becomes as urgent. ``lease_epoch``: of the responder who wrote it; the gate refuses it when somebody took over (P9).
+    something urgent becomes as urgent. ``lease_epoch``: of the responder who wrote it; the gate refuses it when
+    somebody took over (P9).
 
     They are due at once by the database's clock, which is what claims compare with, however wrong this node's is.
     """
