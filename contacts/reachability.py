@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from contacts import events
-from contacts import repository as rows
+from contacts import reach_rows as rows
 from inbox.kernel.database import UnitOfWork
 
 Refusal: TypeAlias = Literal["asked", "refused"]

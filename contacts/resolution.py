@@ -15,7 +15,7 @@ from datetime import datetime
 from uuid import UUID
 
 from channels.types import Address, Person
-from contacts import blocks, events, moves
+from contacts import blocks, events, moves, reach_rows
 from contacts import repository as rows
 from contacts.repository import KnownAddress, NewIdentity
 from contacts.schemas import ContactView
@@ -185,7 +185,7 @@ class Resolver:
                 blocked |= {survivor.contact_id, other}
         await self._on_join(unit, workspace_id, survivor.identity_id, losers)
         await blocks.inherit_provider_blocks(unit, workspace_id, losers, survivor.identity_id)
-        reach = await rows.inherit_stop(unit, workspace_id, losers, survivor.identity_id)
+        reach = await reach_rows.inherit_stop(unit, workspace_id, losers, survivor.identity_id)
         if reach is not None:
             unit.record(events.reachability(workspace_id, reach))
         await rows.delete_identities(unit, workspace_id, losers)

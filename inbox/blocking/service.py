@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from contacts import blocks
+from contacts import blocks, reach_rows
 from contacts import events as contact_events
 from contacts import repository as contact_rows
 from contacts.schemas import ContactView, ProviderBlockView
@@ -189,7 +189,7 @@ class Blocks:
 
         async def work(unit: UnitOfWork) -> None:
             threads = await thread_rows.lock_many(unit, workspace_id, [], conversation_ids)
-            reach = [(thread, await contact_rows.reach(unit, workspace_id, thread.identity_id)) for thread in threads]
+            reach = [(thread, await reach_rows.reach(unit, workspace_id, thread.identity_id)) for thread in threads]
             still = [thread.id for thread, reached in reach if reached.blocked]
             await self._silence.stop(unit, workspace_id, still)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from channels.capabilities import WindowRule
-from contacts.repository import Reach
+from contacts.reach_rows import Reach
 from inbox.conversations.window import sending_until
 
 Reason = Literal[

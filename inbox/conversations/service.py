@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+from contacts import reach_rows
 from contacts import repository as contact_rows
 from contacts.service import ContactUnknown
 from inbox.agents.principal import Principal
@@ -50,7 +51,7 @@ class Conversations:
         """What decides whether this conversation can take a message, as it is in this transaction."""
         return Standing(
             *await self._directory.state_and_health(unit.connection, channel.workspace_id, channel.id),
-            await contact_rows.reach(unit, channel.workspace_id, thread.identity_id),
+            await reach_rows.reach(unit, channel.workspace_id, thread.identity_id),
             channel.capabilities.window,
             thread.window_opened_at,
             thread.window_closed_at,

@@ -12,6 +12,7 @@ from uuid import UUID
 from channels.adapter import Http
 from channels.errors import ChannelError
 from channels.types import Address
+from contacts import reach_rows
 from contacts import repository as contact_rows
 from inbox.agents.principal import Principal
 from inbox.connections.directory import Channel, Directory
@@ -71,7 +72,7 @@ class Signals:
         """``None``: the contact is blocked, and is told nothing at all."""
         async with self._database.transaction(readonly=True) as unit:
             thread = await self._conversations.access(unit, caller, conversation_id)
-            if (await contact_rows.reach(unit, caller.workspace_id, thread.identity_id)).blocked:
+            if (await reach_rows.reach(unit, caller.workspace_id, thread.identity_id)).blocked:
                 return None
             peer = await contact_rows.addresses_of(unit, caller.workspace_id, thread.identity_id)
             last = await message_rows.last_inbound_id(unit, caller.workspace_id, conversation_id)

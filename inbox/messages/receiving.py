@@ -34,7 +34,7 @@ from channels.inbound import (
     UnsupportedEvent,
 )
 from channels.types import Person
-from contacts import repository as contact_rows
+from contacts import reach_rows
 from contacts.resolution import Resolution, Resolver, Sighting
 from inbox.connections.directory import Channel
 from inbox.conversations import events as thread_events
@@ -302,7 +302,7 @@ class Receiver:
         """Edits do not always say whose they are; the lock of the conversation holds off a block, too."""
         if person is not None:
             return person.blocked
-        return (await contact_rows.reach(batch.unit, batch.workspace_id, thread.identity_id)).blocked
+        return (await reach_rows.reach(batch.unit, batch.workspace_id, thread.identity_id)).blocked
 
     async def _receive_receipts(self, batch: _Batch) -> None:
         reported: list[tuple[Channel, StatusReported]] = []

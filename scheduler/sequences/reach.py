@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from contacts import repository as contact_rows
+from contacts.reach_rows import reach as reach_of
 from inbox.connections.directory import Channel, Directory
 from inbox.conversations.composer import Standing
 from inbox.conversations.repository import Thread
@@ -74,7 +74,7 @@ class Reach:
             scopes = [SCOPELESS, channel.account.account_id, channel.owner]
             identity_id = await reach_rows.find_identity(unit, workspace_id, contact_id, channel.kind, scopes)
             if identity_id is not None:
-                reach = await contact_rows.reach(unit, workspace_id, identity_id)
+                reach = await reach_of(unit, workspace_id, identity_id)
                 standing = Standing("enabled", health, reach, capabilities.window, None, None)
                 options.append(_option(channel, standing, identity_id, None, purpose, now))
         return options

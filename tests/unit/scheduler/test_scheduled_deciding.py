@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from channels.capabilities import WindowRule
-from contacts.repository import Reach
+from contacts.reach_rows import Reach
 from inbox.conversations.composer import Standing
 from inbox.kernel.hours import Hours, Quiet, Span
 from scheduler.scheduled import deciding
