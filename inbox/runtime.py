@@ -111,9 +111,19 @@ class Runtime:
         self.node = f"{socket.gethostname()}:{os.getpid()}"
         self.registry = CollectorRegistry()
         self.supervisor = Supervisor()
-        clock = SystemClock()
+        # Each area takes what those before it have put in place, which is why the order counts.
+        self._build_kernel(dsn)
+        self._build_people()
+        self._build_channels(dsn, adapters)
+        self._build_conversations()
+        self._build_way_in()
+        self._build_way_out()
+        self._build_automation()
+        self._build_stream(dsn)
+        self._build_clock()
 
-        # Kernel
+    def _build_kernel(self, dsn: str) -> None:
+        settings = self.settings
         self.wakeup = Wakeup()
         self.event_log = EventLog()
         self.reactions = Reactions()
@@ -122,9 +132,12 @@ class Runtime:
         )
         self.box = secret_box(settings)
         self.http = HttpClient(HttpSettings(allow_private=settings.allow_private_networks), HttpAnswer)
-        announcer = CommitAnnouncer(self.event_log, self.wakeup)
+        self._announcer = CommitAnnouncer(self.event_log, self.wakeup)
+        self.jobs = Jobs(self.wakeup)
+        self.worker = Worker(self.database, self.wakeup)
 
-        # People, and the channels they work on
+    def _build_people(self) -> None:
+        settings, clock = self.settings, SystemClock()
         passwords = Passwords()
         throttle = LogInThrottle(self.database)
         self.authentication = Authentication(self.database, self.wakeup, clock)
@@ -135,12 +148,16 @@ class Runtime:
         self.tokens = Tokens(self.database, clock, changed)
         self.tickets = Tickets(self.database, seconds=settings.ticket_seconds)
         self.audit = Audit(self.database)
+        self.operations = Operations(self.database, self.jobs)
+
+    def _build_channels(self, dsn: str, adapters: Mapping[str, Adapter]) -> None:
+        settings = self.settings
         # Looked up inside transactions too: with a pool of its own, none waits for a connection that waits for it.
         self.lookups = Database(dsn, connections=2, event_log=self.event_log)
         self.directory = Directory(self.lookups, self.box, adapters, settings.graph_version)
         channels_changed = partial(self.wakeup.publish, CHANNELS_TOPIC)
         self.wakeup.subscribe(CHANNELS_TOPIC, lambda workspace_id, *, full: self.directory.forget())
-        self.apps = ProviderApps(self.database, self.box, self.directory, tuple(providers), channels_changed)
+        self.apps = ProviderApps(self.database, self.box, self.directory, tuple(self.providers), channels_changed)
         self.channels = Channels(
             self.database,
             self.box,
@@ -151,10 +168,6 @@ class Runtime:
             graph_version=settings.graph_version,
             allow_private=settings.allow_private_networks,
         )
-
-        self.jobs = Jobs(self.wakeup)
-        self.worker = Worker(self.database, self.wakeup)
-        self.operations = Operations(self.database, self.jobs)
         self.templates = build_templates(self, adapters)
         self.templates.syncing.register(self.worker)
         health = self.channels.health
@@ -178,46 +191,54 @@ class Runtime:
         )
         self.channel_upkeep.register(self.worker)
 
-        # Conversations and messages
+    def _build_conversations(self) -> None:
         self.contacts = Contacts(self.database)
         self.conversations = Conversations(self.database, self.event_log, self.directory)
         self.ties = Ties(self.conversations)
-        moves = Moves(self.conversations, self.ties)
+        self._moves = Moves(self.conversations, self.ties)
         self.messages = Messages(self.database, self.event_log, self.conversations)
-        wake_delivery = partial(self.wakeup.publish, DELIVERIES_TOPIC)
         self.media = build_media(self, MediaParts(self.conversations))
         self.media.register(self.worker)
         ProfileFetcher(self.database, self.directory, self.http, self.media.avatars).register(self.worker)
-        profiles = ProfileRequests(self.jobs)
-        self.reactions.on("message.created", ProfileRefresh(self.directory, profiles).follow)
-        files = self.media.service
+        self._profiles = ProfileRequests(self.jobs)
+        self.reactions.on("message.created", ProfileRefresh(self.directory, self._profiles).follow)
         self.sending = Sending(
-            self.database, self.directory, self.conversations, files, self.templates.service, wake_delivery, lease_of
+            self.database,
+            self.directory,
+            self.conversations,
+            self.media.service,
+            self.templates.service,
+            partial(self.wakeup.publish, DELIVERIES_TOPIC),
+            lease_of,
         )
         self.signals = Signals(self.database, self.directory, self.conversations, self.http, self.supervisor)
 
-        # The way in
+    def _build_way_in(self) -> None:
+        settings, health = self.settings, self.channels.health
         self.consequences = Consequences(self.conversations, health, pause_buckets)
         resolver = Resolver(ThreadJoiner(self.conversations).join)
         self.receiver = Receiver(
             resolver,
             self.conversations,
             Attachments(self.jobs),
-            profiles,
+            self._profiles,
             self.signals.acknowledge,
             ChannelNews(health, self.templates.syncing),
             self.consequences,
-            FirstResponders(moves),
+            FirstResponders(self._moves),
         )
         self.ingest_metrics = IngestMetrics(self.registry)
-        self.processor = Processor(self.database, self.directory, providers, self.receiver, self.ingest_metrics)
+        self.processor = Processor(self.database, self.directory, self.providers, self.receiver, self.ingest_metrics)
         self.intake = Intake(self.database, self.processor, lease_seconds=settings.webhook_lease)
         self.acceptance = Acceptance(self.database, self.intake.accepted, lease_seconds=settings.webhook_lease)
         self.replay = Replay(self.database, self.processor)
 
-        # The way out, the live stream, and time
-        self.delivery = build_delivery(self, files=files)
+    def _build_way_out(self) -> None:
+        self.delivery = build_delivery(self, files=self.media.service)
         self.blocking = Blocking(self)
+
+    def _build_automation(self) -> None:
+        files = self.media.service
         self.scheduled = build_scheduled(
             self,
             files=files,
@@ -226,25 +247,30 @@ class Runtime:
             ties=self.ties,
             metrics=ScheduledMetrics(self.registry),
         )
-        self.workflows = build_workflows(self, moves)
+        self.workflows = build_workflows(self, self._moves)
         self.blocking.paused.register(self.scheduled.paused)
         self.sequences = build_sequences(self, files=files, ties=self.ties, metrics=SequenceMetrics(self.registry))
         self.blocking.paused.register(self.sequences.paused)
         self.blocking.paused.register(self.workflows.paused)
+
+    def _build_stream(self, dsn: str) -> None:
+        settings = self.settings
         self.relay = PostgresRelay(dsn, self.node)
         self.hub = build_hub(
             self.database,
             self.event_log,
             self.wakeup,
             still_valid=self.authentication.still_valid,
-            announcer=announcer,
+            announcer=self._announcer,
             relay=self.relay,
             pace=Pace(heartbeat=settings.heartbeat_seconds, queue_bytes=settings.socket_queue_bytes),
         )
         self.outgoing = build_subscriptions(
             self, events_topic=EVENTS_TOPIC, owners_topic=TOKENS_TOPIC, answers=self.workflows.answers
         )
-        self.bots = Bots(self.database, self.outgoing.service.registry, changed)
+        self.bots = Bots(self.database, self.outgoing.service.registry, self.authentication.changed)
+
+    def _build_clock(self) -> None:
         self.clock = build_clock(self)
         self.blocking.register_timers(self.clock.firing)
         self.scheduled.register(self.clock.firing)
