@@ -30,6 +30,8 @@ def workspace() -> None:
 def create(name: str, admin_email: str, admin_name: str, password_stdin: bool, as_json: bool) -> None:
     """Make a workspace and its first admin."""
     given = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    if given == "":
+        raise click.UsageError("there is no password on standard input")
     password = given if given is not None else secrets.token_urlsafe(GENERATED_BYTES)
 
     async def make(runtime: Runtime) -> dict[str, str]:

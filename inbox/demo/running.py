@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import orjson
 
 from channels.simulator.client import SimulatorClient
 from inbox.demo.api import Api, Json
@@ -24,6 +23,7 @@ from inbox.demo.children import Child, command, script
 from inbox.demo.equipment import PROGRAM, publish_sequence, register_bot
 from inbox.demo.errors import Away, DemoError, Refused
 from inbox.demo.feed import Feed
+from inbox.demo.founding import Founding
 from inbox.demo.ports import choose_port, is_free, port_of
 from inbox.demo.record import Record, find_record, new_record
 from inbox.demo.seeding import Seeding
@@ -110,9 +110,11 @@ class Demo:
         self._place()
         self._record.save(folder)
         server, simulator = self._make_children()
-        async with Api(self._record.url) as self._api:
+        async with Api(self._record.url) as self._api, Founding(self._record, self._environment()) as founding:
+            if first is None:
+                await founding.prepare()
             await asyncio.gather(self._begin(simulator), self._begin(server))
-            await self._log_in()
+            await self._log_in(founding)
             seeding = Seeding(self._api, self._record, folder)
             await seeding.run()
             await publish_sequence(self._api)
@@ -228,7 +230,7 @@ class Demo:
         await self._begin(child)
         return True
 
-    async def _log_in(self) -> None:
+    async def _log_in(self, founding: Founding) -> None:
         """As the admin, who is made with the workspace on the first start."""
         admin = self._record.person("admin")
         try:
@@ -236,24 +238,8 @@ class Demo:
         except Refused as refused:
             if refused.status != 401:
                 raise
-            await self._create_workspace()
+            await founding.found()
             await self._api.log_in(admin.email, admin.password)
-
-    async def _create_workspace(self) -> None:
-        """The one thing that the API does not offer: only who has the database may make a tenant."""
-        admin = self._record.person("admin")
-        arguments = ["workspace", "create", self._record.workspace, "--admin-email", admin.email]
-        arguments += ["--admin-name", admin.name, "--password-stdin", "--json"]
-        process = await asyncio.create_subprocess_exec(
-            *command(arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(self._environment()),
-        )
-        out, err = await process.communicate(f"{admin.password}\n".encode())
-        if process.returncode != 0 or "workspace_id" not in orjson.loads(out or b"{}"):
-            raise DemoError(f"the workspace could not be made: {err.decode(errors='replace').strip()}")
 
     async def _chatter(self) -> None:
         async with SimulatorClient(self._record.simulator_url) as simulator:
