@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
 from contacts import blocks
@@ -60,7 +59,7 @@ class Paused:
             contact = await self._find(unit, caller.workspace_id, contact_id)
             if contact.blocked is not None:
                 raise StillBlocked("this contact is blocked: unblock them first")
-            soon = datetime.now(UTC) + APART
+            soon = await rows.database_time(unit) + APART
             late = [
                 item
                 for item in await self.items(unit, caller.workspace_id, contact.id)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -57,8 +56,6 @@ class Blocks:
     async def block(self, caller: Principal, contact_id: UUID, order: BlockIn) -> BlockOut:
         """Raises ``Forbidden``, ``ContactUnknown``, ``Invalid``."""
         caller.require("contacts.block")
-        if order.until is not None and order.until <= datetime.now(UTC):
-            raise Invalid.at("/body/until", "the end of a block lies in the future")
 
         async def work(unit: UnitOfWork) -> tuple[ContactView, list[InTheAir], list[ProviderBlockView]]:
             return await self._begin(unit, caller, contact_id, order)
@@ -72,6 +69,8 @@ class Blocks:
     ) -> tuple[ContactView, list[InTheAir], list[ProviderBlockView]]:
         workspace_id = caller.workspace_id
         known = await self._know(unit, workspace_id, contact_id)
+        if order.until is not None and order.until <= await rows.database_time(unit):
+            raise Invalid.at("/body/until", "the end of a block lies in the future")
         if order.until is None:
             await cancel_timer(unit, workspace_id, TIMER, str(known))
         else:

@@ -73,6 +73,11 @@ class ServerProcess:
         }
         self._process: asyncio.subprocess.Process | None = None
 
+    def clock_is_off(self, seconds: float) -> None:
+        """From its next start on, its wall clock is wrong by so much."""
+        folder = Path(__file__).parent / "wrong_clock"
+        self._environment |= {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "CLOCK_IS_OFF": str(seconds)}
+
     @property
     def log(self) -> str:
         return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
