@@ -34,14 +34,12 @@ READ = TypeAdapter(ReadCommand)
 
 def socket_commands(runtime: Runtime) -> Mapping[str, CommandHandler]:
     async def send(caller: Principal, args: Mapping[str, object]) -> Mapping[str, object]:
-        caller.require("messages.send")
         command: SendCommand = validate_json(SEND, encode(args))
         order = SendIn.model_validate(command.model_dump(exclude={"conversation_id"}))
         sent = await runtime.sending.send(caller, command.conversation_id, order)
         return {"message": sent.message, "replayed": sent.replayed}
 
     async def read(caller: Principal, args: Mapping[str, object]) -> Mapping[str, object]:
-        caller.require("conversations.read")
         command: ReadCommand = validate_json(READ, encode(args))
         position, moved = await runtime.conversations.mark_read(caller, command.conversation_id, command.number)
         if moved and command.receipt and position.unread == 0:

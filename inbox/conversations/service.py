@@ -141,6 +141,8 @@ class Conversations:
         return found[0]
 
     async def page(self, caller: Principal, query: ConversationQuery) -> ConversationPage:
+        """By their last message, newest first. Raises ``Forbidden``."""
+        caller.require("conversations.read")
         workspace_id = caller.workspace_id
         after = None if query.after is None else decode_cursor(query.after, tuple[datetime, UUID])
         async with self._database.snapshot() as unit:
@@ -172,6 +174,8 @@ class Conversations:
         )
 
     async def read(self, caller: Principal, conversation_id: UUID) -> ConversationDetail:
+        """Raises ``Forbidden``, ``ConversationUnknown``."""
+        caller.require("conversations.read")
         async with self._database.snapshot() as unit:
             state = await self._event_log.state(unit.connection, caller.workspace_id)
             thread = await self.access(unit, caller, conversation_id)
@@ -194,6 +198,7 @@ class Conversations:
         self, caller: Principal, conversation_id: UUID, patch: ConversationPatch, *, version: int | None
     ) -> ConversationView:
         """Status, assignee, priority. ``version``: refuse when the conversation has changed since."""
+        caller.require("conversations.write")
         async with self._database.transaction() as unit:
             thread = await self.access(unit, caller, conversation_id, lock=True)
             if version is not None and version != thread.version:
@@ -219,6 +224,7 @@ class Conversations:
 
     async def mark_read(self, caller: Principal, conversation_id: UUID, number: int) -> tuple[ReadOut, bool]:
         """Move the caller's reading position, forwards or backwards. Also tells whether it moved."""
+        caller.require("conversations.read")
         async with self._database.transaction() as unit:
             thread = await self.access(unit, caller, conversation_id, lock=True)
             number = min(number, thread.last_number)

@@ -91,5 +91,4 @@ class DeliveryRoutes:
     @post("/v1/conversations/{conversation_id}/typing", tag="conversations", errors=(ConversationUnknown,))
     async def typing(self, caller: Principal, conversation_id: UUID) -> None:
         """Show the customer that somebody types, where the channel can. Repeat it every few seconds while typing."""
-        caller.require("messages.send")
         await self._signals.typing(caller, conversation_id)

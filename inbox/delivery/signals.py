@@ -49,6 +49,7 @@ class Signals:
 
     async def typing(self, caller: Principal, conversation_id: UUID) -> None:
         """Show the customer that we type; again only when the last sign has faded."""
+        caller.require("messages.send")
         route = await self._route(caller, conversation_id)
         if route is None:
             return

@@ -25,13 +25,11 @@ class MediaRoutes:
     @get("/v1/media/{media_id}", errors=(MediaUnknown,))
     async def read(self, caller: Principal, base_url: BaseUrl, media_id: UUID) -> MediaOut:
         """What is known about a file, and a link to it where there is a copy."""
-        caller.require("conversations.read")
         return await self._media.read(caller, media_id, base_url)
 
     @post("/v1/media/{media_id}/retry", status=202, errors=(MediaUnknown, NothingToRetry))
     async def retry(self, caller: Principal, base_url: BaseUrl, media_id: UUID) -> MediaOut:
         """Fetch a file again whose fetch failed. How it ends shows in a `message.updated` event."""
-        caller.require("conversations.write")
         return await self._media.retry(caller, media_id, base_url)
 
     @post("/v1/media", status=201, errors=(TooLarge, FileRefused, StoreAway))
@@ -43,7 +41,7 @@ class MediaRoutes:
         The body is the file itself, with its `Content-Type`; or `multipart/form-data` with one file. What it is,
         its bytes decide. Whether a channel takes it is checked when it is sent.
         """
-        caller.require("messages.send")
+        caller.require("messages.send")  # before the file is read
         async with opened(request, limit=self._media.max_bytes) as upload:
             return await self._media.upload(
                 caller,
@@ -57,7 +55,6 @@ class MediaRoutes:
     @get("/v1/channels/{channel_id}/media-retention", errors=(ChannelUnknown,))
     async def retention(self, caller: Principal, channel_id: UUID) -> RetentionView:
         """How long files of this channel are kept."""
-        caller.require("channels.read")
         return await self._media.retention(caller, channel_id)
 
     @put("/v1/channels/{channel_id}/media-retention", errors=(ChannelUnknown,))
@@ -66,11 +63,9 @@ class MediaRoutes:
 
         Files that are older go with the next upkeep, within minutes.
         """
-        caller.require("channels.write")
         return await self._media.set_retention(caller, channel_id, body.days)
 
     @delete("/v1/channels/{channel_id}/media-retention", status=200, errors=(ChannelUnknown,))
     async def clear_retention(self, caller: Principal, channel_id: UUID) -> RetentionView:
         """Keep files of this channel as long as the installation says."""
-        caller.require("channels.write")
         return await self._media.clear_retention(caller, channel_id)

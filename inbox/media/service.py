@@ -87,13 +87,15 @@ class Media:
     # --- looking ------------------------------------------------------------------------------------------------------
 
     async def read(self, caller: Principal, media_id: UUID, base_url: str) -> MediaOut:
-        """Raises ``MediaUnknown``."""
+        """Raises ``Forbidden``, ``MediaUnknown``."""
+        caller.require("conversations.read")
         async with self._database.transaction(readonly=True) as unit:
             found = await self._access(unit, caller, media_id)
         return self._out(caller.workspace_id, found.view, base_url)
 
     async def retry(self, caller: Principal, media_id: UUID, base_url: str) -> MediaOut:
-        """Fetch a failed file again. Raises ``MediaUnknown``, ``NothingToRetry``."""
+        """Fetch a failed file again. Raises ``Forbidden``, ``MediaUnknown``, ``NothingToRetry``."""
+        caller.require("conversations.write")
         workspace_id = caller.workspace_id
 
         async def write(unit: UnitOfWork) -> MediaView | None:
@@ -139,7 +141,8 @@ class Media:
         kind: MediaKind | None,
         base_url: str,
     ) -> MediaOut:
-        """Raises ``TooLarge``, ``FileRefused``, ``StoreAway``, and whatever ``chunks`` raises."""
+        """Raises ``Forbidden``, ``TooLarge``, ``FileRefused``, ``StoreAway``, and whatever ``chunks`` raises."""
+        caller.require("messages.send")
         workspace_id, media_id = caller.workspace_id, new_id()
         try:
             async with self._spool.take(chunks, limit=self.max_bytes) as file:
@@ -211,17 +214,22 @@ class Media:
     # --- retention ----------------------------------------------------------------------------------------------------
 
     async def retention(self, caller: Principal, channel_id: UUID) -> RetentionView:
-        """Raises ``ChannelUnknown``."""
+        """Raises ``Forbidden``, ``ChannelUnknown``."""
+        caller.require("channels.read")
         async with self._database.transaction(readonly=True) as unit:
             return await self._retention(unit, caller.workspace_id, channel_id)
 
     async def set_retention(self, caller: Principal, channel_id: UUID, days: int | None) -> RetentionView:
+        """Raises ``Forbidden``, ``ChannelUnknown``."""
+        caller.require("channels.write")
         async with self._database.transaction() as unit:
             await self._retention(unit, caller.workspace_id, channel_id)
             await upkeep.set_retention(unit, caller.workspace_id, channel_id, days)
             return await self._retention(unit, caller.workspace_id, channel_id)
 
     async def clear_retention(self, caller: Principal, channel_id: UUID) -> RetentionView:
+        """Raises ``Forbidden``, ``ChannelUnknown``."""
+        caller.require("channels.write")
         async with self._database.transaction() as unit:
             await self._retention(unit, caller.workspace_id, channel_id)
             await upkeep.clear_retention(unit, caller.workspace_id, [channel_id])

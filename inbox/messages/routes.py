@@ -32,7 +32,6 @@ class MessageRoutes:
 
         Without `before` and `after`: the newest ones.
         """
-        caller.require("conversations.read")
         return await self._messages.page(caller, conversation_id, query)
 
     @post(
@@ -51,7 +50,6 @@ class MessageRoutes:
         A refusal says why in `reason`: `channel_disabled`, `channel_unauthorised`, `contact_blocked`, `unreachable`,
         `window_closed` (with the `templates` that may be sent instead) or `superseded`.
         """
-        caller.require("messages.send")
         if idempotency_key is not None:
             body = body.model_copy(update={"client_token": idempotency_key})
         sent = await self._sending.send(caller, conversation_id, body)
@@ -62,11 +60,9 @@ class MessageRoutes:
     @get("/v1/messages/{message_id}", tag="messages", errors=(MessageUnknown,))
     async def read(self, caller: Principal, message_id: UUID) -> MessageView:
         """One message."""
-        caller.require("conversations.read")
         return await self._messages.read(caller, message_id)
 
     @get("/v1/messages/{message_id}/versions", tag="messages", errors=(MessageUnknown,))
     async def versions(self, caller: Principal, message_id: UUID) -> MessageVersions:
         """What the message said before each of its edits. Nothing that a customer wrote is silently rewritten."""
-        caller.require("conversations.read")
         return await self._messages.versions(caller, message_id)

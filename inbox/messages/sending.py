@@ -104,7 +104,8 @@ class Sending:
         self._lease = lease
 
     async def send(self, caller: Principal, conversation_id: UUID, order: SendIn) -> Sent:
-        """Raises ``ComposerRefused``, ``ContentTooLarge``, ``TokenReused``, ``ConversationUnknown``."""
+        """Raises ``Forbidden``, ``ComposerRefused``, ``ContentTooLarge``, ``TokenReused``, ``ConversationUnknown``."""
+        caller.require("messages.send")
         fingerprint = _fingerprint(conversation_id, order)
 
         async def work(unit: UnitOfWork) -> Sent:

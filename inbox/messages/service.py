@@ -24,6 +24,8 @@ class Messages:
         self._conversations = conversations
 
     async def page(self, caller: Principal, conversation_id: UUID, query: MessageQuery) -> MessagePage:
+        """Raises ``Forbidden``, ``ConversationUnknown``."""
+        caller.require("conversations.read")
         async with self._database.snapshot() as unit:
             state = await self._event_log.state(unit.connection, caller.workspace_id)
             await self._conversations.access(unit, caller, conversation_id)
@@ -39,6 +41,8 @@ class Messages:
         return MessagePage(state.epoch, state.head, found, earlier)
 
     async def read(self, caller: Principal, message_id: UUID) -> MessageView:
+        """Raises ``Forbidden``, ``MessageUnknown``."""
+        caller.require("conversations.read")
         async with self._database.transaction(readonly=True) as unit:
             message = await rows.find(unit, caller.workspace_id, message_id)
             if message is None:
@@ -47,7 +51,7 @@ class Messages:
         return message
 
     async def versions(self, caller: Principal, message_id: UUID) -> MessageVersions:
-        """Raises ``MessageUnknown``."""
+        """Raises ``Forbidden``, ``MessageUnknown``."""
         await self.read(caller, message_id)
         async with self._database.transaction(readonly=True) as unit:
             return MessageVersions(await rows.versions(unit, caller.workspace_id, message_id))

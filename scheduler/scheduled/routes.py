@@ -67,7 +67,6 @@ class ScheduledRoutes:
         self, caller: Principal, conversation_id: UUID, query: Annotated[ListQuery, Query()]
     ) -> ScheduledPage:
         """What is, or was, scheduled in a conversation, also by colleagues."""
-        caller.require("conversations.read")
         return await self._scheduling.of_conversation(caller, conversation_id, query.whole())
 
     @get("/v1/contacts/{contact_id}/scheduled-messages", tag=TAG, errors=(ContactUnknown,))
@@ -75,26 +74,22 @@ class ScheduledRoutes:
         self, caller: Principal, contact_id: UUID, query: Annotated[ListQuery, Query()]
     ) -> ScheduledPage:
         """The same in all conversations of a contact."""
-        caller.require("conversations.read")
         return await self._scheduling.of_contact(caller, contact_id, query.whole())
 
     @get("/v1/scheduled-messages", tag=TAG)
     async def list(self, caller: Principal, query: Annotated[ScheduledQuery, Query()]) -> ScheduledPage:
         """Your own scheduled messages; supervisors and admins see everyone's."""
-        caller.require("conversations.read")
         return await self._scheduling.page(caller, query)
 
     @get("/v1/scheduled-messages/{scheduled_message_id}", tag=TAG, errors=(ScheduledUnknown,), headers=ETAG)
     async def read(self, caller: Principal, scheduled_message_id: UUID) -> Answer[ScheduledDetail]:
         """One scheduled message, with its content as the thread would show it."""
-        caller.require("conversations.read")
         detail = await self._scheduling.read(caller, scheduled_message_id)
         return Answer(detail, headers=etag(detail.scheduled_message.version))
 
     @get("/v1/scheduled-messages/{scheduled_message_id}/history", tag=TAG, errors=(ScheduledUnknown,))
     async def history(self, caller: Principal, scheduled_message_id: UUID) -> HistoryView:
         """Who did what to it and when, and what came of each occurrence of a recurring one."""
-        caller.require("conversations.read")
         return await self._scheduling.history(caller, scheduled_message_id)
 
     @patch(

@@ -102,6 +102,7 @@ class Scheduling:
 
     async def page(self, caller: Principal, query: ScheduledQuery) -> ScheduledPage:
         """The caller's own; supervisors see everyone's."""
+        caller.require("conversations.read")
         conditions: list[tuple[str, object]] = []
         if not caller.may("scheduled.supervise"):
             conditions.append(("s.author_id = {}", caller.agent_id))
@@ -110,12 +111,14 @@ class Scheduling:
 
     async def of_conversation(self, caller: Principal, conversation_id: UUID, query: ScheduledQuery) -> ScheduledPage:
         """Everybody's there. Raises ``ConversationUnknown``."""
+        caller.require("conversations.read")
         async with self._database.snapshot() as unit:
             await self._hand_over.conversations.access(unit, caller, conversation_id)
             return await self._page(unit, caller, query, [("s.conversation_id = {}", conversation_id)])
 
     async def of_contact(self, caller: Principal, contact_id: UUID, query: ScheduledQuery) -> ScheduledPage:
         """In all conversations of the contact. Raises ``ContactUnknown``."""
+        caller.require("conversations.read")
         async with self._database.snapshot() as unit:
             contact = await contact_rows.find(unit, caller.workspace_id, contact_id)
             if contact is None:
@@ -146,6 +149,7 @@ class Scheduling:
 
     async def read(self, caller: Principal, scheduled_id: UUID) -> ScheduledDetail:
         """With the content as the thread would show it. Raises ``ScheduledUnknown``."""
+        caller.require("conversations.read")
         async with self._database.snapshot() as unit:
             state = await self._event_log.state(unit.connection, caller.workspace_id)
             row = await self._access(unit, caller, scheduled_id)
@@ -161,6 +165,7 @@ class Scheduling:
 
     async def history(self, caller: Principal, scheduled_id: UUID) -> HistoryView:
         """Who did what to it, and what came of its occurrences. Raises ``ScheduledUnknown``."""
+        caller.require("conversations.read")
         async with self._database.snapshot() as unit:
             row = await self._access(unit, caller, scheduled_id)
             entries = await audit_rows.page(
