@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from inbox.demo.api import Api
+from inbox.demo.api import Api, Json
 from inbox.demo.board import MESSAGE, Board, Entry
 from inbox.demo.errors import ApiError, Away
 from inbox.demo.lines import Line
@@ -19,11 +20,23 @@ text             answer the open conversation
 /assign me       take it; /assign nobody gives it back
 /close, /reopen  end it, or begin again
 /retry           send the last failed message again
+/later 45s text  send it then, or in 10m, 2h, 3d: unless the customer writes first
+/bot             let a bot answer; write yourself to take it back
+/block why       nothing goes out to them any more, and what they write is set aside; /unblock ends it
 /leave           close it here, without changing anything
 /quit            or Ctrl-D, Ctrl-C"""
 SHOWN_MESSAGES = "15"
 LISTED = 30
 SEND_ATTEMPTS = 3
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def waiting(span: str) -> timedelta | None:
+    """``45s``, ``10m``, ``2h`` or ``3d``; at most five digits."""
+    number, unit = span[:-1], span[-1:]
+    if unit not in UNITS or not (number.isascii() and number.isdecimal()) or len(number) > 5:
+        return None
+    return timedelta(**{UNITS[unit]: int(number)})
 
 
 class Commands:
@@ -81,6 +94,13 @@ class Commands:
                 await self._assign(self.open_entry, rest)
             case "/retry":
                 await self._retry(self.open_entry)
+            case "/later":
+                await self._schedule(self.open_entry, rest)
+            case "/bot":
+                await self._give_to_bot(self.open_entry)
+            case "/block" | "/unblock":
+                body = {"reason": rest} if word == "/block" and rest else {}
+                await self._api.post(f"/v1/contacts/{self.open_entry.conversation.contact_id}{word}", body)
             case _ if word.startswith("//"):
                 await self._send(self.open_entry, line[1:])
             case _ if word.startswith("/"):
@@ -145,6 +165,27 @@ class Commands:
             self._note("Nothing has failed here.")
             return
         await self._api.post(f"/v1/messages/{message.id}/retry")
+
+    async def _schedule(self, entry: Entry, rest: str) -> None:
+        span, _, text = rest.partition(" ")
+        wait = waiting(span)
+        if wait is None or not text.strip():
+            self._note("/later 45s, 10m, 2h or 3d, and the text")
+            return
+        body: Json = {
+            "parts": [{"type": "text", "text": text.strip()}],
+            "when": {"type": "at", "at": (datetime.now(UTC) + wait).isoformat()},
+            "hold_on_reply": True,
+        }
+        await self._api.post(f"/v1/conversations/{entry.conversation.id}/scheduled-messages", body, key=uuid4().hex)
+
+    async def _give_to_bot(self, entry: Entry) -> None:
+        """To the first one that serves the channel."""
+        for bot in await self._api.all("/v1/bots"):
+            if bot["enabled"] and (bot["channels"] is None or str(entry.conversation.channel_id) in bot["channels"]):
+                await self._api.post(f"/v1/conversations/{entry.conversation.id}/workflows", {"bot_id": bot["id"]})
+                return
+        self._note("No bot serves this channel.")
 
     async def _send(self, entry: Entry, text: str) -> None:
         """With a key: when an answer of the server is lost, asking again cannot send twice."""
