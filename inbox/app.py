@@ -144,7 +144,7 @@ def route_groups(runtime: Runtime) -> list[object]:
         ChannelRoutes(runtime.channels, runtime.connecting),
         TemplateRoutes(runtime.templates.service),
         ContactRoutes(runtime.contacts),
-        BlockingRoutes(runtime.database, runtime.blocking.service, runtime.blocking.paused),
+        BlockingRoutes(runtime.blocking.service, runtime.blocking.paused),
         ConversationRoutes(runtime.conversations, runtime.signals.read),
         MessageRoutes(runtime.messages, runtime.sending),
         NoticeRoutes(runtime.database),

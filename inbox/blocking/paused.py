@@ -45,6 +45,11 @@ class Paused:
             asked = await blocks.asked_of(unit, caller.workspace_id, [contact.id])
         return PausedOut(contact, items, asked)
 
+    async def left(self, workspace_id: UUID, contact_id: UUID) -> list[PausedItem]:
+        """What is paused still, for whoever has just unblocked the contact."""
+        async with self._database.transaction(readonly=True) as unit:
+            return await self.items(unit, workspace_id, contact_id)
+
     async def items(self, unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> list[PausedItem]:
         """By when they were due; those that wait for nothing last."""
         found = [item for room in self._rooms.values() for item in await room.list(unit, workspace_id, contact_id)]

@@ -5,25 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from contacts import repository as contact_rows
 from contacts.service import ContactUnknown
 from inbox.agents.principal import Principal
 from inbox.blocking.paused import Paused, StillBlocked
 from inbox.blocking.schemas import BlockIn, BlockOut, PausedOut, SetAsideQuery, SettledOut, SettleIn, UnblockOut
 from inbox.blocking.service import Blocks, NotBlocked
-from inbox.kernel.database import Database
 from inbox.kernel.errors import Forbidden
 from inbox.kernel.pages import Page
 from inbox.kernel.web import Query, get, post
-from inbox.messages import set_aside_rows
 from inbox.messages.set_aside_schemas import SetAsideView
 
 
 class BlockingRoutes:
     """Contacts to whom nothing goes out, and whose messages interrupt nobody."""
 
-    def __init__(self, database: Database, blocks: Blocks, paused: Paused) -> None:
-        self._database = database
+    def __init__(self, blocks: Blocks, paused: Paused) -> None:
         self._blocks = blocks
         self._paused = paused
 
@@ -50,9 +46,7 @@ class BlockingRoutes:
         Refused when nothing blocks them (any more): of several who unblock, and the end that was set, one is first.
         """
         contact, at_provider = await self._blocks.unblock(caller, contact_id)
-        async with self._database.transaction(readonly=True) as unit:
-            items = await self._paused.items(unit, caller.workspace_id, contact.id)
-        return UnblockOut(contact, items, at_provider)
+        return UnblockOut(contact, await self._paused.left(caller.workspace_id, contact.id), at_provider)
 
     @get("/v1/contacts/{contact_id}/paused", tag="blocking", errors=(Forbidden, ContactUnknown))
     async def paused(self, caller: Principal, contact_id: UUID) -> PausedOut:
@@ -79,12 +73,5 @@ class BlockingRoutes:
         self, caller: Principal, contact_id: UUID, query: Annotated[SetAsideQuery, Query()]
     ) -> Page[SetAsideView]:
         """What a contact sent while they were blocked, newest first; for supervisors and admins."""
-        caller.require("contacts.set_aside")
-        async with self._database.transaction(readonly=True) as unit:
-            contact = await contact_rows.find(unit, caller.workspace_id, contact_id)
-            if contact is None:
-                raise ContactUnknown("there is no such contact")
-            found = await set_aside_rows.page(
-                unit, caller.workspace_id, contact.id, after=query.last_id(), limit=query.limit + 1
-            )
+        found = await self._blocks.set_aside(caller, contact_id, after=query.last_id(), limit=query.limit + 1)
         return query.page(found)

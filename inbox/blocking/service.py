@@ -30,6 +30,7 @@ from inbox.kernel.errors import Conflict, Invalid
 from inbox.kernel.eventlog import Event
 from inbox.kernel.timers import NewTimer, Timer, cancel_timer, set_timer, set_timers
 from inbox.messages import set_aside_rows
+from inbox.messages.set_aside_schemas import SetAsideView
 
 TIMER: Final = "contact.unblock"
 ATTEMPTS: Final = 10
@@ -143,6 +144,17 @@ class Blocks:
                 key, payload = f"{contact.id}:{merged.merged}", {"contact_id": str(contact.id)}
                 due_at = contact.blocked.until
                 await set_timers(unit, [NewTimer(event.workspace_id, TIMER, key, due_at, payload)])
+
+    # --- what they sent meanwhile -------------------------------------------------------------------------------------
+
+    async def set_aside(
+        self, caller: Principal, contact_id: UUID, *, after: UUID | None, limit: int
+    ) -> list[SetAsideView]:
+        """Newest first, below ``after``. Raises ``Forbidden``, ``ContactUnknown``."""
+        caller.require("contacts.set_aside")
+        async with self._database.transaction(readonly=True) as unit:
+            known = await self._know(unit, caller.workspace_id, contact_id)
+            return await set_aside_rows.page(unit, caller.workspace_id, known, after=after, limit=limit)
 
     # --- the contact --------------------------------------------------------------------------------------------------
 
