@@ -17,7 +17,7 @@ import click
 
 from benchmarks.report import table
 
-NAMES = ("ingest", "fanout", "latency", "scheduler", "events_out", "thousand", "footprint", "growth")
+NAMES = ("ingest", "fanout", "latency", "scheduler", "scheduled", "events_out", "thousand", "footprint", "growth")
 MINUTES = 10
 """After this a benchmark is stopped and counts as failed: a load that does not end measures nothing."""
 
