@@ -13,7 +13,7 @@ from inbox.connections.directory import Channel
 from inbox.connections.health import ChannelHealth
 from inbox.connections.traffic import Traffic
 from inbox.kernel.database import UnitOfWork
-from inbox.messages import repository as rows
+from inbox.messages import notice_rows
 from inbox.templates.syncing import TemplateSync
 
 News: TypeAlias = tuple[Channel, Inbound]
@@ -34,6 +34,6 @@ class ChannelNews:
         told = [(channel, inbound) for channel, inbound in found if isinstance(inbound, AccountChanged)]
         for channel, change in sorted(told, key=lambda one: one[0].id):
             data = {**change.data, "reason": change.reason, "health": change.health}
-            await rows.keep_unsupported(unit, channel.workspace_id, channel.id, f"account.{change.aspect}", data)
+            await notice_rows.keep(unit, channel.workspace_id, channel.id, f"account.{change.aspect}", data)
             await self._health.told(unit, channel, change)
         await self._traffic.note(unit, {channel.id: channel for channel, _ in found}.values())

@@ -12,7 +12,7 @@ from inbox.kernel.database import Database
 from inbox.kernel.errors import Forbidden
 from inbox.kernel.pages import ListQuery, Page
 from inbox.kernel.web import Query, get
-from inbox.messages import repository as rows
+from inbox.messages import notice_rows as rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,5 +38,5 @@ class NoticeRoutes:
         """
         caller.require("channels.write")
         async with self._database.transaction(readonly=True) as unit:
-            found = await rows.notices(unit, caller.workspace_id, after=query.last_id(), limit=query.limit + 1)
+            found = await rows.page(unit, caller.workspace_id, after=query.last_id(), limit=query.limit + 1)
         return query.page([ChannelNoticeView(*row) for row in found])

@@ -47,16 +47,16 @@ from inbox.kernel.encoding import encode
 from inbox.kernel.ids import new_id
 from inbox.media.attachments import Attachments
 from inbox.media.repository import NewMedia
-from inbox.messages import events, reconciliation
+from inbox.messages import arrival_rows, events, notice_rows, reconciliation
 from inbox.messages import repository as rows
+from inbox.messages.arrival_rows import NewMessage
 from inbox.messages.channel_news import ChannelNews
 from inbox.messages.consequences import Consequences
 from inbox.messages.preview import UNSENT, preview_of
 from inbox.messages.receipts import Receipts
-from inbox.messages.repository import ExternalRef, NewMessage
+from inbox.messages.repository import ExternalRef
 from inbox.messages.responders import NoResponders, Responders, Takers, begins
 from inbox.messages.revisions import Revisions
-from inbox.messages.schemas import AuthorView, MessageView
 from inbox.messages.set_aside import SetAside
 from inbox.messages.set_aside_rows import NewAside, find_known
 
@@ -136,7 +136,7 @@ class Receiver:
                 await self._message(batch, index, item, item.inbound)
             if index % AT_A_STRETCH == AT_A_STRETCH - 1:
                 await asyncio.sleep(0)
-        if batch.new and await rows.insert_many(unit, workspace_id, batch.new) != len(batch.new):
+        if batch.new and await arrival_rows.insert_many(unit, workspace_id, batch.new) != len(batch.new):
             raise Contended("a message was stored by another transaction")
         await self._set_aside.store(unit, workspace_id, batch.new_aside)
         await self._attachments.expect(unit, workspace_id, batch.media)
@@ -215,7 +215,7 @@ class Receiver:
         if beginning:
             await batch.takers.take(thread)
         conversation = thread_rows.view(thread, item.channel.window_hours)
-        batch.unit.record(events.created(batch.workspace_id, _view(message), conversation))
+        batch.unit.record(events.created(batch.workspace_id, arrival_rows.view(message), conversation))
 
     def _new_message(self, batch: _Batch, item: Item, inbound: MessageReceived, thread: Thread) -> NewMessage:
         outgoing = inbound.echo is not None
@@ -263,9 +263,9 @@ class Receiver:
             elif isinstance(inbound, PreferenceChanged) and person is not None:
                 await self._revisions.preference(unit, workspace_id, person.identity_id, inbound)
             elif isinstance(inbound, ChannelNotice):
-                await rows.keep_unsupported(unit, workspace_id, item.channel.id, inbound.topic, inbound.data)
+                await notice_rows.keep(unit, workspace_id, item.channel.id, inbound.topic, inbound.data)
             elif isinstance(inbound, UnsupportedEvent) and not inbound.harmless:
-                await rows.keep_unsupported(unit, workspace_id, item.channel.id, inbound.what, inbound.data)
+                await notice_rows.keep(unit, workspace_id, item.channel.id, inbound.what, inbound.data)
 
     async def _revision(
         self,
@@ -384,31 +384,3 @@ def _opened_by_reaction(batch: _Batch, item: Item, thread: Thread, at: datetime)
         touch(thread, item.accepted_at)
         conversation = thread_rows.view(thread, item.channel.window_hours)
         batch.unit.record(thread_events.updated(batch.workspace_id, conversation))
-
-
-def _view(message: NewMessage) -> MessageView:
-    """As it will be read back, without reading it back. Encoded parts go into the event as they are."""
-    return MessageView(
-        id=message.id,
-        conversation_id=message.conversation_id,
-        channel_id=message.channel_id,
-        number=message.number,
-        direction=message.direction,  # type: ignore[arg-type]
-        author=AuthorView(message.author_kind, message.author_id, message.author_name),  # type: ignore[arg-type]
-        parts=orjson.Fragment(message.parts),  # type: ignore[arg-type]
-        status=message.status,  # type: ignore[arg-type]
-        status_at=None,
-        fault=None,
-        reply_to_id=message.reply_to_id,
-        forwarded=message.forwarded,
-        referral=None if message.referral is None else orjson.Fragment(message.referral),  # type: ignore[arg-type]
-        album=message.album,
-        reactions=[],
-        client_token=None,
-        versions=1,
-        occurred_at=message.occurred_at,
-        created_at=message.created_at,
-        edited_at=None,
-        unsent_at=None,
-        origin=None,
-    )

@@ -10,9 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from channels.types import JsonValue
 from inbox.kernel.database import UnitOfWork
-from inbox.kernel.ids import new_id
 from inbox.media.schemas import MediaView
 from inbox.messages.schemas import AuthorView, FaultView, MessageVersion, MessageView, OriginView, ReactionView
 
@@ -26,30 +24,6 @@ class ExternalRef:
     message_id: UUID
     conversation_id: UUID
     delivery_id: UUID | None
-
-
-@dataclass(slots=True)
-class NewMessage:
-    """A row to insert. ``parts`` and ``referral`` are encoded JSON."""
-
-    id: UUID
-    conversation_id: UUID
-    channel_id: UUID
-    number: int
-    direction: str
-    author_kind: str
-    author_id: UUID | None
-    author_name: str | None
-    external_id: str | None
-    parts: bytes
-    status: str | None
-    reply_to_external_id: str | None
-    reply_to_id: UUID | None
-    forwarded: bool
-    referral: bytes | None
-    album: str | None
-    occurred_at: datetime
-    created_at: datetime
 
 
 async def find_external(
@@ -85,41 +59,6 @@ async def conversations_of_deliveries(unit: UnitOfWork, workspace_id: UUID, deli
         delivery_ids,
     )
     return [row[0] for row in found]
-
-
-async def insert_many(unit: UnitOfWork, workspace_id: UUID, new: Sequence[NewMessage]) -> int:
-    """How many were inserted; fewer than given when another transaction stored the same external id meanwhile."""
-    inserted = await unit.execute(
-        """
-        INSERT INTO messages (workspace_id, id, conversation_id, channel_id, number, direction, author_kind, author_id,
-            author_name, external_id, parts, status, reply_to_external_id, reply_to_id, forwarded, referral, album,
-            occurred_at, created_at)
-        SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::uuid[],
-            $9::text[], $10::text[], $11::jsonb[], $12::text[], $13::text[], $14::uuid[], $15::bool[], $16::jsonb[],
-            $17::text[], $18::timestamptz[], $19::timestamptz[])
-        ON CONFLICT (workspace_id, channel_id, external_id) DO NOTHING
-        """,
-        workspace_id,
-        [m.id for m in new],
-        [m.conversation_id for m in new],
-        [m.channel_id for m in new],
-        [m.number for m in new],
-        [m.direction for m in new],
-        [m.author_kind for m in new],
-        [m.author_id for m in new],
-        [m.author_name for m in new],
-        [m.external_id for m in new],
-        [m.parts for m in new],
-        [m.status for m in new],
-        [m.reply_to_external_id for m in new],
-        [m.reply_to_id for m in new],
-        [m.forwarded for m in new],
-        [m.referral for m in new],
-        [m.album for m in new],
-        [m.occurred_at for m in new],
-        [m.created_at for m in new],
-    )
-    return int(inserted.rpartition(" ")[2])
 
 
 async def find(unit: UnitOfWork, workspace_id: UUID, message_id: UUID, *, lock: bool = False) -> MessageView | None:
@@ -309,17 +248,6 @@ async def conversations_of(unit: UnitOfWork, workspace_id: UUID, message_ids: Se
     return [row[0] for row in found]
 
 
-async def notices(unit: UnitOfWork, workspace_id: UUID, *, after: UUID | None, limit: int) -> list[asyncpg.Record]:
-    """Kept events that are no messages: id, channel, what, data, since; newest first, below ``after``."""
-    return await unit.fetch(
-        """SELECT id, channel_id, what, data, created_at FROM unsupported_events
-           WHERE workspace_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3""",
-        workspace_id,
-        after,
-        limit,
-    )
-
-
 async def show_media(
     unit: UnitOfWork, workspace_id: UUID, message_ids: Sequence[UUID], views: Sequence[MediaView]
 ) -> list[MessageView]:
@@ -348,18 +276,6 @@ SHOWN = """(
     SELECT coalesce(
         jsonb_agg(CASE WHEN w.id IS NULL THEN p ELSE jsonb_set(p, '{{media}}', w.view) END ORDER BY n), '[]')
     FROM jsonb_array_elements({parts}) WITH ORDINALITY AS e (p, n) LEFT JOIN views w ON w.id = p->'media'->>'id')"""
-
-
-async def keep_unsupported(unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, what: str, data: JsonValue) -> None:
-    """An event that nobody taught us yet, or that only tells about the channel."""
-    await unit.execute(
-        "INSERT INTO unsupported_events (workspace_id, id, channel_id, what, data) VALUES ($1, $2, $3, $4, $5)",
-        workspace_id,
-        new_id(),
-        channel_id,
-        what,
-        data,
-    )
 
 
 COLUMNS = """m.id, m.conversation_id, m.channel_id, m.number, m.direction, m.author_kind, m.author_id, m.author_name,
