@@ -10,7 +10,8 @@ from test_receiving import Line
 from inbox.agents.principal import Principal
 from inbox.kernel.errors import Forbidden
 from inbox.kernel.ids import new_id
-from inbox.messages.notices import NoticeQuery, NoticeRoutes
+from inbox.kernel.pages import ListQuery
+from inbox.messages.notices import NoticeRoutes
 
 
 async def test_unknown_events_are_listed_newest_first(database_url: str) -> None:
@@ -26,15 +27,15 @@ async def test_unknown_events_are_listed_newest_first(database_url: str) -> None
 
     routes = NoticeRoutes(node.database)
     admin = Principal(workspace_id, new_id(), "Admin", "admin", new_id())
-    first = await routes.list(admin, NoticeQuery(limit=2))
-    rest = await routes.list(admin, NoticeQuery(limit=2, after=first.next))
+    first = await routes.list(admin, ListQuery(limit=2))
+    rest = await routes.list(admin, ListQuery(limit=2, after=first.next))
     assert [len(first.items), len(rest.items), rest.next] == [2, 1, None]
     assert {notice.channel_id for notice in [*first.items, *rest.items]} == {channel.id}
     assert "new_thing_2" in str(first.items[0])
     stranger = Principal(await make_workspace(node), new_id(), "Admin", "admin", new_id())
-    assert (await routes.list(stranger, NoticeQuery())).items == []
+    assert (await routes.list(stranger, ListQuery())).items == []
     with pytest.raises(Forbidden):
-        await routes.list(Principal(workspace_id, new_id(), "Agent", "agent", new_id()), NoticeQuery())
+        await routes.list(Principal(workspace_id, new_id(), "Agent", "agent", new_id()), ListQuery())
     await node.database.stop()
 
 
