@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, SmallInteger, Table, Text, Uuid, func
 
 from inbox.kernel.connection import Connection
@@ -170,19 +171,24 @@ class EventLog:
     ) -> list[StoredEvent]:
         """Events with ``after`` < position (≤ ``upto``), in order, at most ``limit``."""
         rows = await connection.fetch(READ, workspace_id, after, upto, limit)
-        return [
-            StoredEvent(
-                workspace_id=workspace_id,
-                position=row[0],
-                created_at=row[1],
-                kind=row[2],
-                conversation_id=row[3],
-                audience=row[4],
-                payload=row[5],
-                holder_id=row[6],
-            )
-            for row in rows
-        ]
+        return [stored_event(workspace_id, row) for row in rows]
+
+
+def stored_event(workspace_id: UUID, row: asyncpg.Record) -> StoredEvent:
+    """Of a row of ``EVENT_COLUMNS``."""
+    return StoredEvent(
+        workspace_id=workspace_id,
+        position=row[0],
+        created_at=row[1],
+        kind=row[2],
+        conversation_id=row[3],
+        audience=row[4],
+        payload=row[5],
+        holder_id=row[6],
+    )
+
+
+EVENT_COLUMNS = "position, created_at, kind, conversation_id, audience, payload, holder_id"
 
 
 APPEND = """
@@ -200,8 +206,8 @@ SELECT base, now() FROM bumped
 
 STATE = "SELECT epoch, head, floor FROM event_logs WHERE workspace_id = $1"
 
-READ = """
-SELECT position, created_at, kind, conversation_id, audience, payload, holder_id FROM events
+READ = f"""
+SELECT {EVENT_COLUMNS} FROM events
 WHERE workspace_id = $1 AND position > $2 AND ($3::bigint IS NULL OR position <= $3)
 ORDER BY position LIMIT $4
 """

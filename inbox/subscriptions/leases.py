@@ -12,7 +12,7 @@ from uuid import UUID
 
 from inbox.kernel.connection import Connection
 from inbox.kernel.database import UnitOfWork
-from inbox.kernel.eventlog import LogState, StoredEvent
+from inbox.kernel.eventlog import EVENT_COLUMNS, LogState, StoredEvent, stored_event
 from inbox.subscriptions.lanes import NO_CONVERSATION, Parked
 from inbox.subscriptions.repository import COLUMNS, JOINED, SubscriptionRow
 from inbox.subscriptions.schemas import Outcome, Purpose
@@ -177,19 +177,7 @@ async def lane_events(connection: Connection, workspace_id: UUID, parked: Parked
         rows = await connection.fetch(OF_NONE, workspace_id, parked.position, parked.last, most)
     else:
         rows = await connection.fetch(OF_CONVERSATION, workspace_id, parked.position, parked.last, most, parked.lane)
-    return [
-        StoredEvent(
-            workspace_id=workspace_id,
-            position=row[0],
-            created_at=row[1],
-            kind=row[2],
-            conversation_id=row[3],
-            audience=row[4],
-            payload=row[5],
-            holder_id=row[6],
-        )
-        for row in rows
-    ]
+    return [stored_event(workspace_id, row) for row in rows]
 
 
 async def start_again(unit: UnitOfWork, lease: Lease, log: LogState, *, rebuilt: bool) -> SubscriptionRow | None:
@@ -283,9 +271,9 @@ DELETE FROM subscription_lanes l USING unnest($1::uuid[], $2::uuid[], $3::uuid[]
 WHERE l.workspace_id = gone.workspace_id AND l.subscription_id = gone.id AND l.lane = gone.lane
 """
 
-_EVENTS = """
-SELECT position, created_at, kind, conversation_id, audience, payload, holder_id FROM events
-WHERE workspace_id = $1 AND position >= $2 AND position <= $3{also} ORDER BY position LIMIT $4
+_EVENTS = f"""
+SELECT {EVENT_COLUMNS} FROM events
+WHERE workspace_id = $1 AND position >= $2 AND position <= $3{{also}} ORDER BY position LIMIT $4
 """
 REPLAYED = _EVENTS.format(also="")
 OF_NONE = _EVENTS.format(also=" AND conversation_id IS NULL")
