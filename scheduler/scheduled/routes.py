@@ -17,8 +17,8 @@ from inbox.messages.sending import ComposerRefused, TokenReused
 from scheduler.scheduled.changing import Changes
 from scheduler.scheduled.errors import NotTheAuthor, ScheduledUnknown, TooLateToChange
 from scheduler.scheduled.schemas import (
+    ByTimeQuery,
     HistoryView,
-    ListQuery,
     ResumeIn,
     ScheduledDetail,
     ScheduledPage,
@@ -64,14 +64,14 @@ class ScheduledRoutes:
 
     @get("/v1/conversations/{conversation_id}/scheduled-messages", tag=TAG, errors=(ConversationUnknown,))
     async def of_conversation(
-        self, caller: Principal, conversation_id: UUID, query: Annotated[ListQuery, Query()]
+        self, caller: Principal, conversation_id: UUID, query: Annotated[ByTimeQuery, Query()]
     ) -> ScheduledPage:
         """What is, or was, scheduled in a conversation, also by colleagues."""
         return await self._scheduling.of_conversation(caller, conversation_id, query.whole())
 
     @get("/v1/contacts/{contact_id}/scheduled-messages", tag=TAG, errors=(ContactUnknown,))
     async def of_contact(
-        self, caller: Principal, contact_id: UUID, query: Annotated[ListQuery, Query()]
+        self, caller: Principal, contact_id: UUID, query: Annotated[ByTimeQuery, Query()]
     ) -> ScheduledPage:
         """The same in all conversations of a contact."""
         return await self._scheduling.of_contact(caller, contact_id, query.whole())

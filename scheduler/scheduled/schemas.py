@@ -275,31 +275,30 @@ class ResumeIn(_Asked):
     when: WhenIn | None = None
 
 
-class ScheduledQuery(_Asked):
+class ByTimeQuery(_Asked):
     """In the order of their times, the earliest first."""
 
     state: list[State] = Field(default_factory=list, description="Any of these; none given: all.")
+    after: str | None = Field(default=None, max_length=400, description="The `next` of the page before.")
+    limit: int = Field(default=50, ge=1, le=200)
+
+    def last(self) -> tuple[datetime, UUID] | None:
+        """The last item of the page before. Raises ``Invalid``."""
+        return None if self.after is None else decode_cursor(self.after, tuple[datetime, UUID])
+
+    def whole(self) -> ScheduledQuery:
+        """The same question with none of the further conditions."""
+        return ScheduledQuery(state=self.state, after=self.after, limit=self.limit)
+
+
+class ScheduledQuery(ByTimeQuery):
+    """Of a whole workspace."""
+
     contact_id: UUID | None = None
     channel_id: UUID | None = None
     author_id: UUID | None = None
     due_from: AwareDatetime | None = None
     due_before: AwareDatetime | None = None
-    after: str | None = Field(default=None, max_length=400, description="The `next` of the page before.")
-    limit: int = Field(default=50, ge=1, le=200)
-
-    def last(self) -> tuple[datetime, UUID] | None:
-        return None if self.after is None else decode_cursor(self.after, tuple[datetime, UUID])
-
-
-class ListQuery(_Asked):
-    """In the order of their times, the earliest first."""
-
-    state: list[State] = Field(default_factory=list, description="Any of these; none given: all.")
-    after: str | None = Field(default=None, max_length=400, description="The `next` of the page before.")
-    limit: int = Field(default=50, ge=1, le=200)
-
-    def whole(self) -> ScheduledQuery:
-        return ScheduledQuery(state=self.state, after=self.after, limit=self.limit)
 
 
 def stored_content(order: SendIn) -> dict[str, Any]:
