@@ -26,6 +26,7 @@ class Contacts:
     async def list(
         self, workspace_id: UUID, *, after: UUID | None, search: str | None, limit: int
     ) -> list[ContactView]:
+        """Newest first, below ``after``. ``search`` looks in name, e-mail and phone."""
         async with self._database.transaction(readonly=True) as unit:
             return await rows.page(unit, workspace_id, after=after, search=search, limit=limit)
 

@@ -87,6 +87,7 @@ class ProviderApps:
         self._changed = changed
 
     async def list(self, caller: Principal, *, base: str, after: UUID | None, limit: int) -> list[ProviderAppView]:
+        """The workspace's own and those of the installation, oldest first. Raises ``Forbidden``."""
         caller.require("channels.read")
         async with self._database.session() as connection:
             found = await rows.app_page(connection, caller.workspace_id, after=after, limit=limit)

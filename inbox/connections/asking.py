@@ -48,6 +48,7 @@ async def subscribe(
 
 
 async def inspect(http: Http, adapter: Adapter, account: Account, endpoint: Endpoint | None) -> list[FindingView]:
+    """What a provider says of the account beyond its token; that it did not answer is a finding, too."""
     if not isinstance(adapter, Connects):
         return []
     try:
@@ -72,6 +73,7 @@ def unanswered(error: HttpError) -> CheckFault:
 
 
 def by_hand(endpoint: Endpoint) -> FindingView:
+    """For kinds whose provider cannot be told where to deliver."""
     return FindingView(
         "webhook_by_hand",
         "warning",

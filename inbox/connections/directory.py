@@ -92,6 +92,8 @@ class Directory:
         self._channels.clear()
 
     async def find_app(self, provider: str, endpoint_key: str) -> ProviderApp | None:
+        """By the key in the path of its endpoint; ``None`` too where that is another provider's."""
+
         async def read() -> ProviderApp | None:
             async with self._database.session() as connection:
                 row = await rows.find_app(connection, endpoint_key)
@@ -146,6 +148,7 @@ class Directory:
         return ("disabled", "ok") if row is None else (row.state, row.health)
 
     def unseal_app(self, row: AppRow) -> ProviderApp:
+        """With its secrets in the clear: for verifying, never for showing."""
         secrets = orjson.loads(self._box.open(row.secrets, table="provider_apps", row=row.id, column="secrets"))
         return ProviderApp(
             row.id,

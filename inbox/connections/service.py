@@ -78,6 +78,7 @@ class Channels:
         ]
 
     async def list(self, caller: Principal, *, after: UUID | None, limit: int) -> list[ChannelView]:
+        """Oldest first, behind ``after``. Raises ``Forbidden``."""
         caller.require("channels.read")
         async with self._database.session() as connection:
             found = await rows.channel_page(connection, caller.workspace_id, after=after, limit=limit)

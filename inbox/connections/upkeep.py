@@ -85,6 +85,7 @@ class ChannelUpkeep:
     # --- renewal ------------------------------------------------------------------------------------------------------
 
     async def ask_for_renewals(self) -> None:
+        """One job for each channel whose token soon runs out, or of which nobody knows when it does."""
         async with self._database.session() as connection:
             found = await rows.renewable_tokens(
                 connection, self._renewable, before=RENEW_BEFORE, youngest=YOUNGEST, every=LOOK_EVERY
@@ -97,6 +98,7 @@ class ChannelUpkeep:
                 )
 
     async def renew(self, job: Job) -> None:
+        """A job handler. Raises ``GiveUp``, ``RetryLater``."""
         workspace_id, channel_id = job.workspace_id, UUID(str(job.payload["channel_id"]))
         async with self._database.session() as connection:
             row = await rows.find_channel(connection, workspace_id, channel_id)

@@ -60,6 +60,7 @@ class ProfileFetcher:
         worker.register(QUEUE, self.run, concurrency=AT_ONCE, time_limit=SECONDS)
 
     async def run(self, job: Job) -> None:
+        """A job handler: ask the provider who somebody is. Raises ``GiveUp``, ``RetryLater``."""
         workspace_id = job.workspace_id
         identity_id = UUID(str(job.payload["identity_id"]))
         try:

@@ -141,6 +141,7 @@ def channel_unauthorised(facts: Facts) -> Refused | None:
 
 
 def window_closed(facts: Facts) -> Refused | None:
+    """The refusal, where the messaging window is shut; templates may pass where the channel says so."""
     rule = facts.window
     if rule is None or (facts.template and rule.templates_outside):
         return None

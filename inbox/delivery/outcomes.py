@@ -119,6 +119,7 @@ def named_time(fault: Fault) -> bool:
 
 
 def pause_of(fault: Fault, now: datetime, strikes: int = 1) -> Pause | None:
+    """How long the bucket rests that a fault throttles; ``strikes``: throttles in a row, this one included."""
     # A dead token stops the channel by its health, at the gate, and a new token starts it again at once.
     if fault.pauses is None or fault.reauthorise:
         return None

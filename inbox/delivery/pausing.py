@@ -24,6 +24,7 @@ Key: TypeAlias = tuple[UUID, str]
 
 
 def bucket_of(fault: Fault, channel_id: UUID, conversation_id: UUID) -> Key | None:
+    """The bucket that a fault throttles, if it throttles any."""
     match fault.pauses:
         case "channel":
             return channel_id, CHANNEL

@@ -36,6 +36,7 @@ class Bucket:
     paused_until: datetime | None = None
 
     def refill(self, now: datetime) -> None:
+        """Add what came in since ``filled_at``, up to the burst."""
         if self.limit is not None and now > self.filled_at:
             gained = (now - self.filled_at).total_seconds() * self.limit.rate
             self.tokens = min(self.limit.burst, self.tokens + gained)
@@ -85,6 +86,7 @@ class ChannelLimits:
 
 
 def limits_of(rules: Sequence[RateRule]) -> ChannelLimits:
+    """Rates in pieces a second, by scope and lane; the lane ``any`` counts for all."""
     scopes: dict[str, dict[str | None, Limit]] = {"channel": {}, "recipient": {}, "group": {}}
     for rule in rules:
         lane = None if rule.lane == "any" else rule.lane

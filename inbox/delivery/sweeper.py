@@ -60,6 +60,7 @@ class Sweeper:
         self._stopping.set()
 
     async def run(self) -> None:
+        """Until ``stop``: one sweep every ``SWEEP_SECONDS``; what the database refuses waits for the next."""
         while not self._stopping.is_set():
             try:
                 await self.sweep()
@@ -71,6 +72,7 @@ class Sweeper:
                 continue
 
     async def sweep(self) -> Swept:
+        """Bring to an end what nobody will: sends whose holder is gone, and those whose time is over."""
         async with self._database.transaction() as unit:
             lost = await sweeping.lock_lost(unit, self._margin, self._send_timeout, MOST_PER_SWEEP)
             for workspace_id, strays, now in _by_workspace(lost):

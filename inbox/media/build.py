@@ -84,6 +84,7 @@ def build_media(parts: Parts, messages: Messages) -> MediaRoom:
 
 
 def build_store(settings: Settings) -> Store:
+    """Where the bytes of files are kept. Raises ``ValueError``, ``ImportError``."""
     if settings.media_store is None:
         return LocalStore(settings.data_folder / "media" / "files")
     address = urlsplit(settings.media_store)

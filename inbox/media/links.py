@@ -36,6 +36,7 @@ class Links:
         self._life = timedelta(seconds=seconds)
 
     def make(self, workspace_id: UUID, media_id: UUID) -> Link:
+        """A path that opens this file to whoever has it, until the link expires."""
         expires = int((self._clock.now() + self._life).timestamp())
         signature = _sign(self._keys[0], workspace_id, media_id, expires)
         path = f"/media/{workspace_id}/{media_id}?expires={expires}&signature={signature}"

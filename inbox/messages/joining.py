@@ -26,6 +26,7 @@ class ThreadJoiner:
         self._conversations = conversations
 
     async def join(self, unit: UnitOfWork, workspace_id: UUID, survivor: UUID, losers: Sequence[UUID]) -> None:
+        """A ``contacts.resolution.OnJoin``: threads follow; two on one channel become one."""
         threads = await thread_rows.of_identities(unit, workspace_id, [survivor, *losers])
         own = {thread.channel_id: thread for thread in threads if thread.identity_id == survivor}
         for thread in threads:

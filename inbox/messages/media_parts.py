@@ -26,6 +26,7 @@ class MediaParts:
         self._conversations = conversations
 
     async def visible(self, unit: UnitOfWork, caller: Principal, message_ids: Sequence[UUID]) -> bool:
+        """Whether one is in a conversation that the caller may see, or set aside where they may see that."""
         for conversation_id in await rows.conversations_of(unit, caller.workspace_id, message_ids):
             try:
                 await self._conversations.access(unit, caller, conversation_id)
@@ -44,6 +45,7 @@ class MediaParts:
             raise Contended("a conversation was joined by another transaction")
 
     async def show(self, unit: UnitOfWork, workspace_id: UUID, message_ids: list[UUID], views: list[MediaView]) -> None:
+        """Put these views in place of the former ones, wherever the messages stand."""
         shown = await rows.show_media(unit, workspace_id, message_ids, views)
         for message in shown:
             holder_id = await thread_rows.find_holder(unit, workspace_id, message.conversation_id)

@@ -29,6 +29,7 @@ class ProfileRefresh:
         self._looked: dict[UUID, float] = {}
 
     async def follow(self, unit: UnitOfWork, events: Sequence[Event]) -> None:
+        """Reaction to ``message.created``: ask anew about people whose profile is older than ``EVERY``."""
         now = time.monotonic()
         wanted: dict[UUID, dict[UUID, Channel]] = {}
         for event in events:

@@ -72,6 +72,7 @@ class Revisions:
     async def preference(
         self, unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, inbound: PreferenceChanged
     ) -> None:
+        """The person asked for no marketing, or for it again."""
         if inbound.wanted:
             await reachability.resume_marketing(unit, workspace_id, identity_id)
         else:

@@ -78,6 +78,7 @@ class TemplateSync:
                 await self.ask(unit, channel)
 
     async def run(self, job: Job) -> None:
+        """A job handler. Raises ``GiveUp``, ``RetryLater``."""
         try:
             channel = await self._directory.get(job.workspace_id, UUID(str(job.payload["channel_id"])))
             await self.sync(channel)
