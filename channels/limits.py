@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
+
+import regex
 
 from channels.capabilities import MEDIA_WORDS, Capabilities, MediaRule, TextLimit
 from channels.errors import ContentRefused
-from channels.outbound import OutboundAlbum, OutboundLocation, OutboundMedia
+from channels.outbound import OutboundAlbum, OutboundLocation, OutboundMedia, OutboundReaction
 from channels.split import fits
 from channels.wire import plain
+
+_VARIATION: Final = "\ufe0f"
+_PICTURE: Final = regex.compile(r"\p{Extended_Pictographic}|\p{Regional_Indicator}{2}|[0-9#*]\ufe0f?\u20e3")
+"""How an emoji begins: a picture, a flag, or a key."""
 
 
 def check_words(text: str, limit: TextLimit, name: str, *, part: int, channel: str) -> str:
@@ -55,6 +62,31 @@ def check_media(media: OutboundMedia, capabilities: Capabilities, *, part: int, 
         reason = f"The file is too large for {channel}: {media.size} of {most} bytes."
         raise ContentRefused("too_large", reason, limit=f"{where}.{limit}", allowed=most, part=part)
     return rule
+
+
+def check_reaction(part: OutboundReaction, capabilities: Capabilities, *, part_index: int, channel: str) -> None:
+    """``capabilities``: of the very account, since accounts of one channel may differ. Raises ``ContentRefused``."""
+    if capabilities.reactions is None:
+        reason = f"{channel} has no reactions."
+        raise ContentRefused("not_offered", reason, limit="reactions", part=part_index)
+    if not part.target:
+        reason = "A reaction needs a message to react to."
+        raise ContentRefused("invalid", reason, limit="reactions", part=part_index)
+    if not part.emoji:
+        return
+    if capabilities.reactions == "fixed":
+        offered = capabilities.reaction_emoji
+        # With and without a variation selector it is the same picture.
+        if bare_emoji(part.emoji) not in map(bare_emoji, offered):
+            allowed, reason = " ".join(offered), f"{channel} does not offer this emoji as a reaction."
+            raise ContentRefused("not_offered", reason, limit="reaction_emoji", allowed=allowed, part=part_index)
+    elif not (regex.fullmatch(r"\X", part.emoji) and _PICTURE.match(part.emoji)):
+        raise ContentRefused("invalid", "A reaction is exactly one emoji.", limit="reactions", part=part_index)
+
+
+def bare_emoji(emoji: str) -> str:
+    """Without variation selectors."""
+    return emoji.replace(_VARIATION, "")
 
 
 def check_location(place: OutboundLocation, *, part: int) -> None:

@@ -15,7 +15,7 @@ from typing import Final, assert_never
 from channels.capabilities import Capabilities
 from channels.content import Entity, EntityKind, MediaKind
 from channels.errors import ContentRefused
-from channels.limits import bare_type, check_media, in_album
+from channels.limits import bare_type, check_media, check_reaction, in_album
 from channels.meta.messaging_choices import render_choices
 from channels.outbound import (
     OutboundAlbum,
@@ -70,8 +70,7 @@ def _pieces(part: OutboundPart, capabilities: Capabilities, channel: str, index:
         case OutboundChoices():
             yield render_choices(part, capabilities, channel, index)
         case OutboundReaction():
-            if not part.target:
-                raise ContentRefused("invalid", "A reaction needs a target.", limit="reactions", part=index)
+            check_reaction(part, capabilities, part_index=index, channel=channel)
             yield Piece({"reaction": {"target": part.target, "emoji": part.emoji}})
         case OutboundTemplate():
             yield _template(part, capabilities, channel, index)

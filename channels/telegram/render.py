@@ -10,7 +10,7 @@ from typing import Final, assert_never
 from channels.capabilities import TextLimit
 from channels.content import ContactCard
 from channels.errors import ContentRefused
-from channels.limits import check_location
+from channels.limits import bare_emoji, check_location, check_reaction
 from channels.outbound import (
     OutboundAlbum,
     OutboundChoices,
@@ -24,7 +24,7 @@ from channels.outbound import (
     Piece,
 )
 from channels.split import fits
-from channels.telegram.capabilities import REACTIONS
+from channels.telegram.capabilities import CAPABILITIES, CHANNEL
 from channels.telegram.keyboard import render_choices
 from channels.telegram.media import render_album, render_media
 from channels.telegram.message_key import MessageKey
@@ -32,7 +32,6 @@ from channels.telegram.texts import render_text
 from channels.types import JsonObject, JsonValue
 
 _VCARD: Final = TextLimit(2048, "bytes")
-_VARIATION: Final = "\ufe0f"
 
 
 def render(parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
@@ -95,16 +94,6 @@ def _render_reaction(part: OutboundReaction, index: int) -> Piece:
     target = MessageKey.find(part.target)
     if target is None or target.connection is not None:
         raise ContentRefused("invalid", "That message cannot be reacted to.", limit="reactions", part=index)
-    reaction: list[JsonValue] = []
-    if part.emoji:
-        emoji = part.emoji.replace(_VARIATION, "")
-        if emoji not in REACTIONS:
-            raise ContentRefused(
-                "not_offered",
-                "Telegram does not offer this emoji as a reaction.",
-                limit="reaction_emoji",
-                allowed=" ".join(REACTIONS),
-                part=index,
-            )
-        reaction.append({"type": "emoji", "emoji": emoji})
+    check_reaction(part, CAPABILITIES, part_index=index, channel=CHANNEL)
+    reaction: list[JsonValue] = [{"type": "emoji", "emoji": bare_emoji(part.emoji)}] if part.emoji else []
     return Piece({"method": "setMessageReaction", "params": {"message_id": target.message, "reaction": reaction}})

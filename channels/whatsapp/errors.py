@@ -34,11 +34,11 @@ FAULTS: Final[FaultTable] = {
     131005: PERMISSION_MISSING,
     # Rates.
     130429: replace(THROTTLED, reason="The number sends more messages a second than WhatsApp allows it."),
-    # A judgement about what was sent: sending it again would only confirm it.
+    # It is lifted by itself, but not soon: trying every minute would only confirm the judgement.
     131048: replace(
         THROTTLED,
         reason="WhatsApp limits the number because people blocked or reported its messages.",
-        retryable=False,
+        retry_after=3600.0,
     ),
     131056: Fault(
         "rate_limited",
@@ -82,14 +82,19 @@ FAULTS: Final[FaultTable] = {
     137000: Fault("identity_mismatch", "The person's identity key has changed and was not confirmed."),
     # The account.
     130497: Fault("policy", "WhatsApp does not let this account write to people in that country."),
-    131031: Fault("policy", "WhatsApp has locked the account.", pauses="channel"),
-    131037: Fault("billing", "The display name of the number has to be approved by Meta first."),
+    131031: Fault("policy", "WhatsApp has locked the account.", pauses="channel", troubles="restriction"),
+    131037: Fault(
+        "billing", "The display name of the number has to be approved by Meta first.", troubles="restriction"
+    ),
     131042: Fault(
         "billing",
         "WhatsApp does not deliver because of a problem with the payment: see in Meta's billing settings whether the "
         "account has a valid payment method.",
+        troubles="billing",
     ),
-    131045: Fault("billing", "The number is not registered properly with WhatsApp.", pauses="channel"),
+    131045: Fault(
+        "billing", "The number is not registered properly with WhatsApp.", pauses="channel", troubles="restriction"
+    ),
     2200: Fault(
         "parameter_invalid",
         "Meta could not verify our webhook address: it has to answer from the internet, over HTTPS, with a certificate "

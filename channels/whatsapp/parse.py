@@ -225,7 +225,8 @@ _PROGRESS: Final = frozenset(("phase", "chunk_order", "progress"))
 
 def _action(scope: Scope, action: JsonObject) -> list[Inbound]:
     """One element of ``user_actions``, for example a tap on a marketing link. The set of its types is open."""
-    return [scope.unsupported(f"user_action:{as_text(action.get('type'), SHORT)}", action)]
+    name = as_text(action.get("action_type"), SHORT) or as_text(action.get("type"), SHORT) or "unnamed"
+    return [scope.unsupported(f"user_action:{name}", action)]
 
 
 _READERS: Final[dict[str, Callable[[Scope, JsonObject], list[Inbound]]]] = {

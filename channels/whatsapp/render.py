@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from channels.content import ContactCard
 from channels.errors import ContentRefused
-from channels.limits import bare_type, check_location, check_media, check_words, in_album
+from channels.limits import bare_type, check_location, check_media, check_reaction, check_words, in_album
 from channels.outbound import (
     OutboundAlbum,
     OutboundChoices,
@@ -149,6 +149,5 @@ def _card(card: ContactCard, index: int) -> JsonObject:
 
 
 def _reaction(part: OutboundReaction, index: int) -> JsonObject:
-    if not part.target:
-        raise ContentRefused("invalid", "A reaction needs a message to react to.", limit="reactions", part=index)
+    check_reaction(part, CAPABILITIES, part_index=index, channel=CHANNEL)
     return {"type": "reaction", "reaction": {"message_id": part.target, "emoji": plain(part.emoji or "")}}

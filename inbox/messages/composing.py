@@ -12,6 +12,7 @@ from uuid import UUID
 
 from channels.abilities import HasTemplates
 from channels.errors import ContentRefused
+from channels.limits import check_reaction
 from channels.outbound import OutboundAlbum, OutboundMedia, OutboundPart, OutboundReaction, OutboundTemplate
 from channels.templates import GAP, preview
 from inbox.connections.directory import Channel
@@ -113,7 +114,10 @@ class Composer:
         target = await rows.external_id_of(self.unit, workspace_id, self.conversation_id, given.message_id)
         if target is None:
             raise Invalid.at(f"/body/parts/{index}/message_id", "the provider knows no such message here")
-        return OutboundReaction(target, given.emoji)
+        reaction = OutboundReaction(target, given.emoji)
+        # The adapter plans by what its channel can do at all; this very account may do less.
+        check_reaction(reaction, self.channel.capabilities, part_index=index, channel="This channel")
+        return reaction
 
     def _album(self, given: AlbumIn, index: int) -> tuple[OutboundPart, list[object]]:
         pointer = f"/body/parts/{index}/items"

@@ -46,7 +46,7 @@ CODES: dict[int, tuple[str, dict[str, object]]] = {
     131064: ("rate_limited", RATE),
     133016: ("rate_limited", RATE),
     131056: ("rate_limited", {"retryable": True, "pauses": "recipient"}),
-    131048: ("rate_limited", {"pauses": "channel"}),
+    131048: ("rate_limited", {**RATE, "retry_after": 3600.0}),
     # Passing.
     1: ("temporary", SLOW),
     2: ("temporary", SLOW),

@@ -41,7 +41,7 @@ from channels.inbound import (
 from channels.meta.provider import MetaProvider
 from channels.types import Address, JsonObject, Person
 from channels.whatsapp.parse import OBJECT, parse
-from channels.wire import UNKNOWN_TIME
+from channels.wire import UNKNOWN_TIME, as_object
 
 DATA = Path(__file__).parents[2] / "data" / "whatsapp"
 PROVIDER = MetaProvider({OBJECT: parse})
@@ -628,6 +628,22 @@ def test_what_has_no_meaning_here_stays_visible(name: str, what: str) -> None:
     assert isinstance(event, UnsupportedEvent)
     assert (event.account_id, event.what) == ("111", what)
     assert event.data
+
+
+@pytest.mark.parametrize(
+    ("action", "what"),
+    [
+        ({"action_type": "marketing_messages_link_click"}, "user_action:marketing_messages_link_click"),
+        ({"type": "marketing_messages_link_click"}, "user_action:marketing_messages_link_click"),
+        ({}, "user_action:unnamed"),
+    ],
+)
+def test_an_action_of_a_person_is_named_by_either_spelling(action: JsonObject, what: str) -> None:
+    change: JsonObject = {"field": "messages", "value": {"metadata": {"phone_number_id": "111"}}}
+    as_object(change["value"])["user_actions"] = [action]
+    [event] = parse({"object": "whatsapp_business_account", "entry": [{"id": "9", "changes": [change]}]})
+    assert isinstance(event, UnsupportedEvent)
+    assert event.what == what
 
 
 def test_preferences_are_read_one_by_one() -> None:
