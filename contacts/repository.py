@@ -292,6 +292,22 @@ async def update(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID, fields:
     return view(row)
 
 
+async def show_picture(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID, version: str) -> ContactView | None:
+    """The contact's picture is the one of this identity, in this version. ``None`` where nobody has the identity."""
+    row = await unit.fetchrow(
+        f"""
+        UPDATE contacts c SET avatar_url = '/v1/contacts/' || c.id || '/avatar?v=' || $3, version = c.version + 1,
+            updated_at = now()
+        FROM identities i WHERE i.workspace_id = $1 AND i.id = $2 AND c.workspace_id = $1 AND c.id = i.contact_id
+        RETURNING {COLUMNS}
+        """,
+        workspace_id,
+        identity_id,
+        version,
+    )
+    return None if row is None else view(row)
+
+
 async def identities(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> list[IdentityView]:
     found = await unit.fetch(
         """
