@@ -194,7 +194,7 @@ class MessageChanges:
         message = await message_rows.find(unit, caller.workspace_id, message_id)
         if message is None:
             raise MessageUnknown("there is no such message")
-        if caller.role == "bot" and message.author.id != caller.agent_id:
+        if caller.confined and message.author.id != caller.agent_id:
             raise Forbidden("a bot may change only what it sent itself")
         if epoch is not None and epoch != thread.epoch:
             raise ComposerRefused("somebody else has answered since", reason="superseded", epoch=thread.epoch)

@@ -53,7 +53,7 @@ class Deliveries:
         and no longer carries the lease under which a bot wrote it (P9).
         """
         caller.require("messages.send")
-        if caller.role == "bot":
+        if caller.confined:
             raise Forbidden("only a person may decide to send a message again")
         async with self._database.transaction() as unit:
             message = await self._lock(unit, caller, message_id)
