@@ -70,6 +70,8 @@ class Fault:
     ends_contact: ContactEnd | None = None
     closes_window: bool = False
     reauthorise: bool = False
+    troubles: Literal["billing", "restriction"] | None = None
+    """The account itself is in trouble, not only this message: the aspect of the channel's health that says so."""
     ours: bool = False
     """Our own mistake (bad parameter): alert the operator."""
     moved_to: str | None = None

@@ -22,5 +22,6 @@ FAULTS: Final[FaultTable] = {
         "permission_missing",
         "The owner of the Instagram account has turned off access to its messages.",
         pauses="channel",
+        troubles="restriction",
     ),
 }

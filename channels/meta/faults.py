@@ -54,7 +54,12 @@ GENERIC: Final[FaultTable] = {
     (190, 464): _token("The person who connected the account is not confirmed at Meta."),
     (190, 467): _token("The access token of the connected account is not valid."),
     341: THROTTLED,
-    368: Fault("policy", "Meta has blocked this account for a while because of its policies.", pauses="channel"),
+    368: Fault(
+        "policy",
+        "Meta has blocked this account for a while because of its policies.",
+        pauses="channel",
+        troubles="restriction",
+    ),
     613: THROTTLED,
     803: Fault("not_found", "There is no such object at Meta."),
 }

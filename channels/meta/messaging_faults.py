@@ -49,7 +49,9 @@ MESSAGING: Final[FaultTable] = {
     (10, 2018278): WINDOW_CLOSED,
     (10, 2018108): UNAVAILABLE,
     (10, 1893015): Fault("opted_out", "This person has stopped marketing messages.", ends_contact="opted_out"),
-    (10, 1893063): Fault("policy", "Meta has restricted this Page from sending.", pauses="channel"),
+    (10, 1893063): Fault(
+        "policy", "Meta has restricted this Page from sending.", pauses="channel", troubles="restriction"
+    ),
     (100, 2018001): NO_SUCH_PERSON,
     (100, 2018008): _MEDIA_REFUSED,
     (100, 2018218): NO_PROFILE,

@@ -14,7 +14,7 @@ from channels.adapter import AccountFacts, Http
 from inbox.agents.principal import Principal
 from inbox.connections import asking
 from inbox.connections import repository as rows
-from inbox.connections.directory import Channel, ChannelUnknown, Directory
+from inbox.connections.directory import RESTRICTION, Channel, ChannelUnknown, Directory
 from inbox.connections.health import BILLING, EXPIRY, TOKEN, ChannelHealth, Report
 from inbox.connections.repository import AppRow, ChannelRow
 from inbox.connections.schemas import CheckedAccount, CheckFault, CheckOut, ConnectOut, FindingView
@@ -153,7 +153,7 @@ def _reports(facts: AccountFacts, findings: Sequence[FindingView]) -> list[Repor
     if broken is not None:
         reports.append(Report(SETUP, "degraded", f"{broken.reason} {broken.remedy or ''}".strip()))
     elif not any(one.code == "not_inspected" for one in findings):
-        reports += (Report(SETUP, "ok"), Report(BILLING, "ok"))
+        reports += (Report(SETUP, "ok"), Report(BILLING, "ok"), Report(RESTRICTION, "ok"))
     return reports
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -27,6 +28,8 @@ from inbox.kernel.errors import NotFound
 from inbox.kernel.secrets import SecretBox
 
 OWNER_OPTION: Final = "waba_id"
+RESTRICTION: Final = "restriction"
+"""Aspect of a channel's health: the provider does not let the account send (locked, blocked for a while, …)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Channel:
     adapter: Adapter = field(repr=False)
     token_version: int = 1
     """Of the token in ``account``: what is said about an older one says nothing about the channel."""
+    restricted_since: datetime | None = None
+    """Refusals of sends say since then that the account may not send; a send that arrives ends that."""
     capabilities: Capabilities = field(init=False, repr=False, compare=False)
     """Of this very account."""
 
@@ -170,4 +175,13 @@ class Directory:
             account,
             self._adapters[row.kind],
             row.token_version,
+            restricted_since(row.health_aspects),
         )
+
+
+def restricted_since(aspects: Mapping[str, Any]) -> datetime | None:
+    """What webhooks said has a time of theirs, and does not end by a send."""
+    entry = aspects.get(RESTRICTION)
+    if entry is None or entry["health"] == "ok" or entry["at"] is not None:
+        return None
+    return datetime.fromisoformat(entry["since"])

@@ -1,8 +1,8 @@
 """How a channel stands: what each aspect of it says, the worst of which is its health (row A10).
 
 An aspect is a word of ours for one thing that can be wrong: ``token``, ``expiry``, ``renewal``, ``silent``, ``setup``,
-``billing``, and those of ``channels.inbound.AccountChanged``. Each comes and goes on its own, so the end of one trouble
-does not hide another.
+``billing``, ``restriction``, and those of ``channels.inbound.AccountChanged``. Each comes and goes on its own, so the
+end of one trouble does not hide another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from uuid import UUID
 from channels.inbound import AccountChanged
 from inbox.connections import events
 from inbox.connections import repository as rows
-from inbox.connections.directory import Channel, Directory
+from inbox.connections.directory import RESTRICTION, Channel, Directory, restricted_since
 from inbox.connections.repository import ChannelRow
 from inbox.connections.schemas import Health
 from inbox.connections.views import view
@@ -63,6 +63,15 @@ class ChannelHealth:
         if row is None or row.token_version != channel.token_version:
             return False
         return await self._write(unit, row, (Report(TOKEN, "reauthorise", reason),))
+
+    async def sends_again(self, unit: UnitOfWork, workspace_id: UUID, channel_id: UUID, began_at: datetime) -> None:
+        """What left at ``began_at`` has arrived, whatever refusals from before then say of the account."""
+        row = await rows.lock_channel(unit, workspace_id, channel_id)
+        if row is None:
+            return
+        since = restricted_since(row.health_aspects)
+        if since is not None and since < began_at:
+            await self._write(unit, row, (Report(RESTRICTION, "ok"),))
 
     async def told(self, unit: UnitOfWork, channel: Channel, change: AccountChanged) -> bool:
         """What a webhook says about the account."""
@@ -115,6 +124,8 @@ def told(aspects: dict[str, Any], report: Report) -> None:
     at = None if report.at is None else report.at.isoformat()
     if before is not None:
         later = before.get("at")
+        if at is None and later is not None and (before["health"] != "ok" or report.health == "ok"):
+            return  # what a webhook said, with its time, only a webhook takes back
         if report.at is not None and later is not None and report.at < datetime.fromisoformat(later):
             return
         if (before["health"], before["reason"]) == (report.health, report.reason) and at == later:

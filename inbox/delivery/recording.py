@@ -28,7 +28,7 @@ from inbox.delivery.results import AttemptEnd, Requeued, Standing, Taken
 from inbox.kernel.database import CONTENDED, Contended, Database, DatabaseUnavailable, UnitOfWork
 from inbox.messages import reconciliation
 from inbox.messages import repository as message_rows
-from inbox.messages.consequences import Consequences, Refused
+from inbox.messages.consequences import Arrived, Consequences, Refused
 from inbox.messages.receipts import refused
 from inbox.messages.statuses import StatusChange, advance_each, refresh_messages, stored_fault
 
@@ -112,7 +112,8 @@ class Recorder:
         told_before = await self._settle(unit, workspace_id, entries, threads, now)
         concerned = {entry.standing.message_id for entry in entries}
         answered = [refusal for entry in entries if (refusal := _refused(entry, threads, now)) is not None]
-        await self._consequences.draw(unit, workspace_id, [*answered, *told_before])
+        arrived = [Arrived(one.result.claim.channel, one.result.claim.started_at) for one in entries if _arrived(one)]
+        await self._consequences.draw(unit, workspace_id, [*answered, *told_before], arrived)
         taken = [bucket for entry in entries for bucket in _taken(entry)]
         await results.end_attempts(unit, workspace_id, [_end(entry) for entry in entries], now, taken)
         await rows.call_next(unit, workspace_id, sorted(threads))
@@ -208,6 +209,12 @@ def _refused(entry: _Entry, threads: Mapping[UUID, Thread], now: datetime) -> Re
         return None
     until = None if entry.next.pause is None else entry.next.pause.until
     return Refused(claim.channel, threads[entry.standing.conversation_id], fault, claim.started_at, now, until)
+
+
+def _arrived(entry: _Entry) -> bool:
+    """Whether the answer is the last word: where receipts name a delivery, its refusal may come that way too."""
+    claim, outcome = entry.result.claim, entry.result.outcome
+    return isinstance(outcome, Accepted) and claim.channel.capabilities.receipts.delivered != "id"
 
 
 def _taken(entry: _Entry) -> list[Taken]:

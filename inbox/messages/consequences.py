@@ -8,7 +8,7 @@ Runs under the locks of the conversations; then identities, buckets and channels
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from uuid import UUID
 from channels.types import Fault
 from contacts import reachability
 from inbox.connections.directory import Channel
-from inbox.connections.health import BILLING, ChannelHealth, Report
+from inbox.connections.health import ChannelHealth, Report
 from inbox.conversations import events as thread_events
 from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations, touch
@@ -38,6 +38,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """A send that nobody can refuse any more: the channel sends."""
+
+    channel: Channel
+    began_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelRest:
     until: datetime
     reason: str
@@ -53,10 +61,18 @@ class Consequences:
         self._health = health
         self._pause = pause
 
-    async def draw(self, unit: UnitOfWork, workspace_id: UUID, refusals: Sequence[Refused]) -> None:
-        """Costs nothing where nothing was refused."""
+    async def draw(
+        self, unit: UnitOfWork, workspace_id: UUID, refusals: Sequence[Refused], arrived: Iterable[Arrived] = ()
+    ) -> None:
+        """Costs nothing where nothing was refused, and nothing that arrived says anything new."""
         if refusals:
             await self._draw(unit, workspace_id, refusals)
+        newest: dict[UUID, datetime] = {}
+        for one in arrived:
+            if one.channel.restricted_since is not None and one.channel.restricted_since < one.began_at:
+                newest[one.channel.id] = max(one.began_at, newest.get(one.channel.id, one.began_at))
+        for channel_id in sorted(newest):
+            await self._health.sends_again(unit, workspace_id, channel_id, newest[channel_id])
 
     async def _draw(self, unit: UnitOfWork, workspace_id: UUID, refusals: Sequence[Refused]) -> None:
         await self._close_windows(unit, workspace_id, refusals)
@@ -64,13 +80,12 @@ class Consequences:
             await _person(unit, workspace_id, one)
         resting = await self._pause(unit, workspace_id, refusals)
         dead = {one.channel.id: one for one in refusals if one.fault.reauthorise}
-        unpaid = {one.channel.id: one for one in refusals if one.fault.code == BILLING}
-        for channel_id in sorted({*resting, *dead, *unpaid}):
+        troubled = _troubled(refusals)
+        for channel_id in sorted({*resting, *dead, *troubled}):
             if (rest := resting.get(channel_id)) is not None:
                 await self._health.paused(unit, workspace_id, channel_id, rest.until, rest.reason)
-            if (one_unpaid := unpaid.get(channel_id)) is not None:
-                report = Report(BILLING, "degraded", one_unpaid.fault.reason)
-                await self._health.report(unit, workspace_id, channel_id, report)
+            if channel_id in troubled:
+                await self._health.report(unit, workspace_id, channel_id, *troubled[channel_id])
             if channel_id in dead:
                 await self._health.token_refused(unit, dead[channel_id].channel, dead[channel_id].fault.reason)
 
@@ -83,6 +98,15 @@ class Consequences:
             touch(thread, datetime.now(UTC))
             unit.record(thread_events.updated(workspace_id, await self._conversations.view(workspace_id, thread)))
         await self._conversations.save(unit, workspace_id, list(closed.values()))
+
+
+def _troubled(refusals: Sequence[Refused]) -> dict[UUID, list[Report]]:
+    """Never ``paused``: that would hold back the very send that shows that the trouble is over."""
+    found: dict[UUID, list[Report]] = {}
+    for one in refusals:
+        if one.fault.troubles is not None:
+            found.setdefault(one.channel.id, []).append(Report(one.fault.troubles, "degraded", one.fault.reason))
+    return found
 
 
 def _close_window(thread: Thread, began_at: datetime, at: datetime) -> bool:

@@ -5,7 +5,7 @@ Runs under the locks of the conversations. A receipt that comes again moves noth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,9 +14,9 @@ from inbox.connections.directory import Channel
 from inbox.conversations.repository import Thread
 from inbox.kernel.database import UnitOfWork
 from inbox.messages import reconciliation
-from inbox.messages.consequences import Consequences, Refused
+from inbox.messages.consequences import Arrived, Consequences, Refused
 from inbox.messages.repository import ExternalRef
-from inbox.messages.statuses import Advanced, StatusChange, advance_each, advance_up_to, refresh_messages
+from inbox.messages.statuses import ARRIVED, Advanced, StatusChange, advance_each, advance_up_to, refresh_messages
 
 
 class Receipts:
@@ -53,7 +53,9 @@ class Receipts:
         concerned.update(one.message_id for one in advanced)
         await refresh_messages(unit, workspace_id, sorted(concerned))
         channels = {channel.id: channel for channel, _ in reported}
-        await self._consequences.draw(unit, workspace_id, refused(advanced, threads, channels))
+        await self._consequences.draw(
+            unit, workspace_id, refused(advanced, threads, channels), arrived(advanced, threads, channels)
+        )
 
 
 def refused(
@@ -68,6 +70,15 @@ def refused(
             channel = channels[thread.channel_id]
             found.append(Refused(channel, thread, one.change.fault, one.began_at or at, at))
     return found
+
+
+def arrived(
+    advanced: Collection[Advanced], threads: Mapping[UUID, Thread], channels: Mapping[UUID, Channel]
+) -> Iterator[Arrived]:
+    """Those that say yes for good."""
+    for one in advanced:
+        if one.change.status in ARRIVED and one.began_at is not None:
+            yield Arrived(channels[threads[one.conversation_id].channel_id], one.began_at)
 
 
 def _remember_watermark(thread: Thread, inbound: StatusUpTo) -> None:

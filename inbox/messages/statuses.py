@@ -19,6 +19,7 @@ from inbox.messages.events import MessageStatusChanged
 from inbox.messages.repository import fault_view, origin_view
 
 LINE = ("queued", "cancelled", "sending", "uncertain", "sent", "failed", "delivered", "read", "played")
+ARRIVED = ("delivered", "read", "played")
 RANK = {status: rank for rank, status in enumerate(LINE, 1)}
 LINE_SQL = "ARRAY[" + ", ".join(f"'{status}'" for status in LINE) + "]"
 

@@ -11,8 +11,10 @@ import pytest
 from delivery_world import World, customer_address, make_world
 
 from channels.adapter import AccountFacts
+from channels.capabilities import Receipts
 from channels.content import TextPart
-from channels.inbound import MessageReceived, StatusReported
+from channels.inbound import AccountChanged, MessageReceived, StatusReported
+from channels.meta.messaging_faults import MESSAGING
 from channels.types import Fault, Person
 from channels.whatsapp.errors import fault_of_webhook
 from inbox.connections.connecting import _reports
@@ -191,6 +193,68 @@ async def test_what_is_wrong_with_the_payment_shows_on_the_channel_until_a_check
         health = ChannelHealth(world.node.directory, lambda: None)
         await health.report(unit, world.workspace_id, world.channel.id, *checked)
     assert await world.node.fetchval("SELECT health FROM channels") == "ok"
+
+
+async def delivered(world: World, external_id: str) -> None:
+    """Told to the channel as it is known now, as the webhooks' processor does."""
+    world.node.directory.forget()
+    channel = await world.node.directory.get(world.workspace_id, world.channel.id)
+    report = StatusReported("111", external_id, "delivered", datetime.now(UTC))
+    await world.receive(report, channel=channel)
+
+
+async def restriction(world: World) -> list[tuple[str, str]]:
+    world.node.directory.forget()
+    rows = await world.node.fetch("SELECT health, health_aspects FROM channels")
+    return [(rows[0][0], aspect) for aspect, entry in rows[0][1].items() if entry["health"] != "ok"]
+
+
+@pytest.mark.parametrize("code", [131031, 131037, 131045, 368])
+async def test_an_account_that_may_not_send_says_so_until_something_arrives(world: World, code: int) -> None:
+    thread = await world.conversation()
+    _, before = await sent(world, thread)
+    _, external_id = await sent(world, thread)
+    await fails(world, external_id, code)
+    assert await restriction(world) == [("degraded", "restriction")]
+    await delivered(world, before)
+    assert await restriction(world) == [("degraded", "restriction")], "it had left before"
+    async with world.node.database.session() as connection:
+        await connection.execute("UPDATE rate_buckets SET paused_until = NULL")
+    _, later = await sent(world, thread)
+    assert await restriction(world) == [("degraded", "restriction")], "taking it is not the last word"
+    await delivered(world, later)
+    assert await restriction(world) == []
+    told = [one["channel"] for one in await events(world, "channel.updated")]
+    assert (told[-1]["health"], told[-1]["health_reasons"]) == ("ok", [])
+    assert [reason["aspect"] for one in told for reason in one["health_reasons"]][-1:] == ["restriction"]
+
+
+async def test_where_the_answer_is_the_last_word_the_next_send_that_is_taken_ends_a_restriction(
+    database_url: str,
+) -> None:
+    answers = Receipts(delivered="watermark", read="watermark", correlation=True, echoes=True)
+    async with make_world(database_url, receipts=answers) as world:
+        world.adapter.script = [MESSAGING[(10, 1893063)]]
+        thread = await world.conversation()
+        await world.queue(thread)
+        await world.run_until_idle()
+        assert await restriction(world) == [("degraded", "restriction")]
+        async with world.node.database.session() as connection:
+            await connection.execute("UPDATE rate_buckets SET paused_until = NULL")
+        await sent(world, thread)
+        assert await restriction(world) == []
+
+
+async def test_what_a_webhook_said_of_the_account_ends_neither_by_a_check_nor_by_a_send(world: World) -> None:
+    thread = await world.conversation()
+    reason = "Only answers may be sent."
+    await world.receive(AccountChanged("111", "restriction", datetime.now(UTC), "degraded", reason))
+    _, external_id = await sent(world, thread)
+    await delivered(world, external_id)
+    async with world.node.database.transaction() as unit:
+        health = ChannelHealth(world.node.directory, lambda: None)
+        await health.report(unit, world.workspace_id, world.channel.id, *_reports(AccountFacts("111", "Shop"), []))
+    assert await restriction(world) == [("degraded", "restriction")]
 
 
 async def test_receipts_without_a_fault_ask_the_database_nothing_more(

@@ -20,7 +20,7 @@ FACTS: list[tuple[str, str, dict[str, Any]]] = [
     ("10/2534022", "window_closed", {"closes_window": True}),
     ("10/2018278", "window_closed", {"closes_window": True}),
     ("100/2534014", "recipient_unavailable", {"ends_contact": "unreachable"}),
-    ("200/2534041", "permission_missing", {**CHANNEL, "reauthorise": False}),
+    ("200/2534041", "permission_missing", {**CHANNEL, "reauthorise": False, "troubles": "restriction"}),
     ("613/2534040", "rate_limited", {**CHANNEL, "retryable": True}),
     ("100/2534037", "thread_not_ours", {}),
     ("551", "recipient_unavailable", {"ends_contact": "unreachable"}),

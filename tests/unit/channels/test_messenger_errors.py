@@ -35,6 +35,7 @@ def error(code: int, subcode: int | None = None) -> Any:
 UNREACHABLE = {"ends_contact": "unreachable"}
 SLOWER = {"retryable": True, "pauses": "channel"}
 DEAD = {"pauses": "channel", "reauthorise": True}
+RESTRICTED = {"pauses": "channel", "troubles": "restriction"}
 FACTS: list[tuple[str, str, dict[str, Any]]] = [
     # The table of section 2.5, row by row.
     ("10/2018278", "window_closed", {"closes_window": True}),
@@ -46,8 +47,8 @@ FACTS: list[tuple[str, str, dict[str, Any]]] = [
     ("100/2018001", "recipient_unavailable", UNREACHABLE),
     ("9000001", "not_found", {}),
     ("10/1893015", "opted_out", {"ends_contact": "opted_out"}),
-    ("10/1893063", "policy", {"pauses": "channel"}),
-    ("368", "policy", {"pauses": "channel"}),
+    ("10/1893063", "policy", RESTRICTED),
+    ("368", "policy", RESTRICTED),
     ("4", "rate_limited", SLOWER),
     ("613", "rate_limited", SLOWER),
     ("613/2534040", "rate_limited", SLOWER),
@@ -81,6 +82,7 @@ DEFAULTS = {
     "ends_contact": None,
     "closes_window": False,
     "reauthorise": False,
+    "troubles": None,
     "ours": False,
 }
 

@@ -21,6 +21,7 @@ RATE: dict[str, object] = {"retryable": True, "pauses": "channel"}
 """Wait, and send again."""
 SLOW: dict[str, object] = {"retryable": True}
 DEAD: dict[str, object] = {"pauses": "channel", "reauthorise": True}
+LOCKED: dict[str, object] = {"pauses": "channel", "troubles": "restriction"}
 OURS: dict[str, object] = {"ours": True}
 NOTHING: dict[str, object] = {}
 
@@ -64,12 +65,12 @@ CODES: dict[int, tuple[str, dict[str, object]]] = {
     130472: ("held_back", NOTHING),
     137000: ("identity_mismatch", NOTHING),
     # The account.
-    368: ("policy", {"pauses": "channel"}),
+    368: ("policy", LOCKED),
     130497: ("policy", NOTHING),
-    131031: ("policy", {"pauses": "channel"}),
-    131037: ("billing", NOTHING),
-    131042: ("billing", NOTHING),
-    131045: ("billing", {"pauses": "channel"}),
+    131031: ("policy", LOCKED),
+    131037: ("billing", {"troubles": "restriction"}),
+    131042: ("billing", {"troubles": "billing"}),
+    131045: ("billing", LOCKED),
     # The content.
     131052: ("media_refused", NOTHING),
     131053: ("media_refused", SLOW),
