@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Annotated, Final, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from inbox.agents.principal import Permission, Role
 from inbox.kernel.hours_input import BusinessHours, QuietHours, TimeZone
+from inbox.kernel.instants import Instant
 
 SHORTEST_PASSWORD: Final = 10
 
@@ -158,7 +159,7 @@ class TokenIn(BaseModel):
     scopes: list[Permission] = Field(
         default_factory=list, max_length=32, description="Only these permissions; empty: all that the role allows."
     )
-    expires_at: AwareDatetime | None = Field(
+    expires_at: Instant | None = Field(
         default=None, description="At most ten years ahead; left out: valid until it is revoked."
     )
 

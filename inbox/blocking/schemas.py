@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from contacts.schemas import ContactView, ProviderBlockView
 from inbox.blocking.pausable import PausedItem, PausedKind, Settled
+from inbox.kernel.instants import Instant
 from inbox.kernel.pages import ListQuery
 from inbox.messages.schemas import MessageStatus
 
@@ -20,7 +21,7 @@ class BlockIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: str | None = Field(default=None, min_length=1, max_length=500)
-    until: AwareDatetime | None = Field(default=None, description="When it ends by itself; null: when it is lifted.")
+    until: Instant | None = Field(default=None, description="When it ends by itself; null: when it is lifted.")
     at_provider: bool = Field(
         default=False, description="Also have the provider keep them from writing, where a channel `blocks_people`."
     )

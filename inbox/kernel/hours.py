@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """By ``date.weekday()``."""
@@ -20,12 +21,24 @@ _HORIZON: Final = 400
 """Days that ``next_open`` looks ahead: a year of holidays and some more."""
 
 
+NO_ZONES: Final = frozenset({"Factory", "localtime", "posixrules"})
+"""Files that lie beside those of the zones. What they say depends on the machine, or they say nothing."""
+
+
 class UnknownZone(ValueError):
     """Not the name of a time zone."""
 
 
+@cache
+def zone_names() -> frozenset[str]:
+    """All that IANA names, links included."""
+    return frozenset(available_timezones() - NO_ZONES)
+
+
 def find_zone(name: str) -> ZoneInfo:
     """By its IANA name. Raises ``UnknownZone``."""
+    if name not in zone_names():
+        raise UnknownZone(f"{name!r} is not a time zone")
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import cache
 from typing import Annotated, Literal, NotRequired, TypeAlias
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from inbox.kernel.hours import minutes
-
-_zones = cache(available_timezones)
+from inbox.kernel.hours import minutes, zone_names
 
 
 def _zone(name: str) -> str:
-    if name not in _zones():
+    if name not in zone_names():
         raise PydanticCustomError("time_zone", "it is not the name of a time zone, as in Europe/Berlin")
     return name
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from inbox.audit.schemas import AuditView
 from inbox.kernel.hours_input import TimeZone
+from inbox.kernel.instants import Instant
 from inbox.kernel.pages import decode_cursor
 from inbox.messages.schemas import PartIn, SendIn, StoredPart, TemplateIn
 from scheduler.recurrence import InvalidRecurrence, Recurrence
@@ -163,7 +164,7 @@ class AtIn(_Asked):
     """At an instant."""
 
     type: Literal["at"]
-    at: AwareDatetime
+    at: Instant
 
     def plan(self) -> Plan:
         return AtInstant(self.at)
@@ -196,8 +197,8 @@ class RecurringIn(_Asked):
         description="Minute, hour, day of month, month, day of week. `last` is the last day of a month."
     )
     zone: TimeZone | None = Field(default=None, description="Null: the contact's own, whatever it is by then.")
-    start: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    start: Instant | None = None
+    until: Instant | None = None
     count: int | None = Field(default=None, ge=1, le=10_000)
 
     def plan(self) -> Plan:
@@ -297,8 +298,8 @@ class ScheduledQuery(ByTimeQuery):
     contact_id: UUID | None = None
     channel_id: UUID | None = None
     author_id: UUID | None = None
-    due_from: AwareDatetime | None = None
-    due_before: AwareDatetime | None = None
+    due_from: Instant | None = None
+    due_before: Instant | None = None
 
 
 def stored_content(order: SendIn) -> dict[str, Any]:
