@@ -62,6 +62,7 @@ from inbox.media.attachments import Attachments
 from inbox.media.build import build_media
 from inbox.messages.channel_news import ChannelNews
 from inbox.messages.consequences import Consequences
+from inbox.messages.forgetting import Forgetting
 from inbox.messages.joining import ThreadJoiner
 from inbox.messages.media_parts import MediaParts
 from inbox.messages.profile_refresh import ProfileRefresh
@@ -171,14 +172,6 @@ class Runtime:
         self.templates = build_templates(self, adapters)
         self.templates.syncing.register(self.worker)
         health = self.channels.health
-        self.connecting = Connecting(
-            self.database,
-            self.directory,
-            self.http,
-            health,
-            self.templates.syncing.ask,
-            public_url=settings.public_url,
-        )
         self.channel_upkeep = ChannelUpkeep(
             self.database,
             self.directory,
@@ -190,6 +183,14 @@ class Runtime:
             silent_after=timedelta(hours=settings.channel_silent_hours),
         )
         self.channel_upkeep.register(self.worker)
+        self.connecting = Connecting(
+            self.database,
+            self.directory,
+            self.http,
+            health,
+            [self.templates.syncing.ask, self.channel_upkeep.ask_on_connecting],
+            public_url=settings.public_url,
+        )
 
     def _build_conversations(self) -> None:
         self.contacts = Contacts(self.database)
@@ -202,6 +203,9 @@ class Runtime:
         ProfileFetcher(self.database, self.directory, self.http, self.media.avatars).register(self.worker)
         self._profiles = ProfileRequests(self.jobs)
         self.reactions.on("message.created", ProfileRefresh(self.directory, self._profiles).follow)
+        self.forgetting = Forgetting(self.database, self.jobs)
+        self.forgetting.listen(self.reactions)
+        self.forgetting.register(self.worker)
         self.sending = Sending(
             self.database,
             self.directory,

@@ -27,6 +27,7 @@ from inbox.kernel.eventlog import EventLog
 from inbox.kernel.ids import new_id
 from inbox.kernel.jobs import Jobs
 from inbox.kernel.partitions import ensure
+from inbox.kernel.reactions import Reactions
 from inbox.kernel.secrets import SecretBox
 from inbox.kernel.wakeup import Wakeup
 from inbox.media.attachments import Attachments
@@ -65,9 +66,11 @@ class Node:
             return await connection.fetchval(query, *args)
 
 
-async def start_node(dsn: str, *, adapters: dict[str, Adapter] | None = None, connections: int = 8) -> Node:
+async def start_node(
+    dsn: str, *, adapters: dict[str, Adapter] | None = None, connections: int = 8, reactions: Reactions | None = None
+) -> Node:
     event_log = EventLog()
-    database = Database(dsn, connections=connections, event_log=event_log)
+    database = Database(dsn, connections=connections, event_log=event_log, reactions=reactions)
     await database.start()
     async with database.session() as connection:
         await ensure(connection)

@@ -146,6 +146,7 @@ class MediaWorld:
         """Run jobs until none is left, or only dead ones."""
         worker = Worker(self.runtime.database, self.runtime.wakeup, poll_seconds=0.02, back_off=BackOff(0.02, 0.05))
         self.runtime.media.register(worker)
+        self.runtime.forgetting.register(worker)
         async with asyncio.timeout(seconds):
             running = asyncio.create_task(worker.run())
             while await self.fetch("SELECT 1 FROM jobs WHERE state <> 'dead' LIMIT 1"):
