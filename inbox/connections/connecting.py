@@ -43,7 +43,7 @@ class Connecting:
         directory: Directory,
         http: Http,
         health: ChannelHealth,
-        connected: Connected,
+        connected: Sequence[Connected],
         *,
         public_url: str | None,
     ) -> None:
@@ -127,7 +127,8 @@ class Connecting:
                 await self._health.save(unit, row, fields)
             await self._health.report(unit, row.workspace_id, row.id, *_reports(found, findings))
             if connected:
-                await self._connected(unit, channel)
+                for tell in self._connected:
+                    await tell(unit, channel)
 
     async def _read(self, caller: Principal, channel_id: UUID) -> tuple[ChannelRow, AppRow]:
         async with self._database.session() as connection:

@@ -315,23 +315,21 @@ async def ending_tokens(connection: Connection, within: timedelta) -> list[tuple
 
 
 async def renewable_tokens(
-    connection: Connection, kinds: Sequence[str], *, before: timedelta, youngest: timedelta, every: timedelta
+    connection: Connection, kinds: Sequence[str], *, before: timedelta, youngest: timedelta
 ) -> list[tuple[UUID, UUID]]:
-    """(workspace, channel): ends within ``before``, or nobody knows when; not tried within a day (or ``every``)."""
+    """(workspace, channel): ends within ``before``, or nobody knows when; not tried within a day."""
     found = await connection.fetch(
         """
         SELECT workspace_id, id FROM channels
-        WHERE kind = ANY($1) AND health <> 'reauthorise' AND token_set_at < now() - $3::interval
-          AND CASE WHEN token_expires_at IS NULL
-              THEN greatest(renewal_tried_at, token_set_at) < now() - $4::interval
-              ELSE token_expires_at < now() + $2::interval
-                   AND (renewal_tried_at IS NULL OR renewal_tried_at < now() - interval '1 day') END
+        WHERE kind = ANY($1) AND health <> 'reauthorise'
+          AND (renewal_tried_at IS NULL OR renewal_tried_at < now() - interval '1 day')
+          AND (token_expires_at IS NULL
+               OR (token_expires_at < now() + $2::interval AND token_set_at < now() - $3::interval))
         ORDER BY workspace_id, id
         """,
         kinds,
         before,
         youngest,
-        every,
     )
     return [(row[0], row[1]) for row in found]
 

@@ -17,7 +17,8 @@ from channels.errors import FetchError
 from inbox.connections import repository as rows
 from inbox.connections.directory import Channel, Directory
 from inbox.connections.health import EXPIRY, OF_THE_TOKEN, RENEWAL, SILENT, ChannelHealth, Report, columns, without
-from inbox.kernel.database import Database
+from inbox.connections.repository import ChannelRow
+from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.http_errors import HttpError
 from inbox.kernel.jobs import Job, Jobs
 from inbox.kernel.jobs_worker import GiveUp, RetryLater, Worker
@@ -31,10 +32,8 @@ AGAIN_SECONDS: Final = 3600.0
 MOST_TRIES: Final = 5
 RENEW_BEFORE: Final = timedelta(days=14)
 """How long before its end a token is renewed: long enough for people to act when it fails."""
-LOOK_EVERY: Final = timedelta(days=7)
-"""How often a token whose end nobody knows is asked to be renewed."""
 YOUNGEST: Final = timedelta(hours=24)
-"""Channel facts, 3.1: a younger token cannot be renewed."""
+"""Channel facts, 3.1: a younger token cannot be renewed. How old it was when it was entered here, nobody knows."""
 WARN_BEFORE: Final = timedelta(days=7)
 
 
@@ -87,15 +86,21 @@ class ChannelUpkeep:
     async def ask_for_renewals(self) -> None:
         """One job for each channel whose token soon runs out, or of which nobody knows when it does."""
         async with self._database.session() as connection:
-            found = await rows.renewable_tokens(
-                connection, self._renewable, before=RENEW_BEFORE, youngest=YOUNGEST, every=LOOK_EVERY
-            )
+            found = await rows.renewable_tokens(connection, self._renewable, before=RENEW_BEFORE, youngest=YOUNGEST)
         for workspace_id, channel_id in found:
             async with self._database.transaction() as unit:
-                payload = {"channel_id": str(channel_id)}
-                await self._jobs.enqueue(
-                    unit, workspace_id, QUEUE, payload, key=str(channel_id), max_attempts=MOST_TRIES
-                )
+                await self._ask(unit, workspace_id, channel_id)
+
+    async def ask_on_connecting(self, unit: UnitOfWork, channel: Channel) -> None:
+        """Where nobody knows when the token ends, only its renewal tells; it may end tomorrow."""
+        if isinstance(channel.adapter, RenewsToken):
+            row = await rows.find_channel(unit.connection, channel.workspace_id, channel.id)
+            if row is not None and row.token_expires_at is None:
+                await self._ask(unit, channel.workspace_id, channel.id)
+
+    async def _ask(self, unit: UnitOfWork, workspace_id: UUID, channel_id: UUID) -> None:
+        payload = {"channel_id": str(channel_id)}
+        await self._jobs.enqueue(unit, workspace_id, QUEUE, payload, key=str(channel_id), max_attempts=MOST_TRIES)
 
     async def renew(self, job: Job) -> None:
         """A job handler. Raises ``GiveUp``, ``RetryLater``."""
@@ -110,6 +115,9 @@ class ChannelUpkeep:
         try:
             renewed = await channel.adapter.renew(self._http, channel.account)
         except FetchError as error:
+            if _may_be_too_young(row) and not (error.fault.reauthorise or error.fault.retryable):
+                await self._tried(channel)
+                return
             await self._failed(channel, error.fault.reason, refused=error.fault.reauthorise)
             if error.fault.retryable:
                 raise RetryLater(error.fault.retry_after or AGAIN_SECONDS, error.fault.reason) from error
@@ -133,6 +141,10 @@ class ChannelUpkeep:
             await self._health.save(unit, row, fields)
         log.info("a token was renewed", extra={"channel": str(channel.id)})
 
+    async def _tried(self, channel: Channel) -> None:
+        async with self._database.transaction() as unit:
+            await rows.note_renewal(unit, channel.workspace_id, channel.id)
+
     async def _failed(self, channel: Channel, why: str, *, refused: bool) -> None:
         async with self._database.transaction() as unit:
             row = await rows.lock_channel(unit, channel.workspace_id, channel.id)
@@ -144,6 +156,11 @@ class ChannelUpkeep:
             ends = "" if row.token_expires_at is None else f" It ends on {_day(row.token_expires_at)}."
             report = Report(RENEWAL, "degraded", f"The access token could not be renewed: {why.rstrip('.')}.{ends}")
             await self._health.report(unit, channel.workspace_id, channel.id, report)
+
+
+def _may_be_too_young(row: ChannelRow) -> bool:
+    """Then a refusal says nothing about the token; it is asked again the next day."""
+    return row.token_expires_at is None and datetime.now(UTC) - row.token_set_at < YOUNGEST
 
 
 def _day(at: datetime) -> str:

@@ -199,7 +199,7 @@ async def serve(
         AgentRoutes(agents),
         ProviderAppRoutes(ProviderApps(database, box, directory, providers, changed)),
         ChannelRoutes(
-            channels, Connecting(database, directory, provider, channels.health, connected, public_url=public_url)
+            channels, Connecting(database, directory, provider, channels.health, [connected], public_url=public_url)
         ),
         contact_routes.ContactRoutes(Contacts(database)),
     ]

@@ -264,7 +264,7 @@ async def test_an_end_that_is_near_is_a_reason_to_look(world: World, days: float
 
 @pytest.mark.parametrize(
     ("ends", "old", "asked"),
-    [(13, 30, True), (15, 30, False), (13, 0.5, False), (None, 8, True), (None, 6, False)],
+    [(13, 30, True), (15, 30, False), (13, 0.5, False), (None, 30, True), (None, 0, True)],
 )
 async def test_tokens_are_renewed_in_time_and_not_too_young(
     world: World, ends: float | None, old: float, asked: bool
@@ -273,6 +273,42 @@ async def test_tokens_are_renewed_in_time_and_not_too_young(
     for _ in range(2):
         await upkeep(world).ask_for_renewals()
     assert await world.node.fetchval("SELECT count(*) FROM jobs WHERE queue = $1", QUEUE) == int(asked)
+
+
+@pytest.mark.parametrize(("hours", "asked"), [(23, False), (25, True)])
+async def test_a_token_whose_end_nobody_knows_is_asked_every_day(world: World, hours: int, asked: bool) -> None:
+    await token(world, ends_in_days=None, days_old=2)
+    async with world.node.database.session() as connection:
+        await connection.execute("UPDATE channels SET renewal_tried_at = now() - make_interval(hours => $1)", hours)
+    await upkeep(world).ask_for_renewals()
+    assert await world.node.fetchval("SELECT count(*) FROM jobs WHERE queue = $1", QUEUE) == int(asked)
+
+
+@pytest.mark.parametrize(("ends", "asked"), [(None, True), (50, False)])
+async def test_connecting_asks_at_once_where_nobody_knows_the_end(
+    world: World, ends: float | None, asked: bool
+) -> None:
+    await token(world, ends_in_days=ends, days_old=0)
+    async with world.node.database.transaction() as unit:
+        await upkeep(world).ask_on_connecting(unit, world.channel)
+    assert await world.node.fetchval("SELECT count(*) FROM jobs WHERE queue = $1", QUEUE) == int(asked)
+
+
+async def test_a_token_that_is_too_young_is_no_trouble_and_one_that_stays_refused_is(world: World) -> None:
+    cast(Renewing, world.adapter).outcome = Fault("parameter_invalid", "Not before it is 24 hours old.", "100")
+    await token(world, ends_in_days=None, days_old=0)
+    await renew(world)
+    assert await standing(world) == ("ok", None)
+    assert await world.node.fetchval("SELECT renewal_tried_at > now() - interval '1 minute' FROM channels")
+    await token(world, ends_in_days=None, days_old=2)
+    with pytest.raises(GiveUp):
+        await renew(world)
+    assert (await standing(world))[0] == "degraded"
+    ends = datetime.now(UTC) + timedelta(days=60)
+    cast(Renewing, world.adapter).outcome = NewToken("a brand new token", ends)
+    await renew(world)
+    assert await standing(world) == ("ok", None)
+    assert await world.node.fetchval("SELECT token_expires_at FROM channels") == ends
 
 
 async def renew(world: World) -> None:

@@ -76,7 +76,7 @@ def connecting(
 
     node = world.node
     health = ChannelHealth(node.directory, lambda: None)
-    return Connecting(node.database, node.directory, cast(Http, None), health, tell, public_url=public_url)
+    return Connecting(node.database, node.directory, cast(Http, None), health, [tell], public_url=public_url)
 
 
 def admin(world: World) -> Principal:
