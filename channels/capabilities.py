@@ -34,12 +34,18 @@ class TextLimit:
 
 @dataclass(frozen=True, slots=True)
 class MediaRule:
-    """``mime_types`` empty: any. Sizes in bytes, by upload and by link."""
+    """``mime_types`` empty: any; ``image/*``: any image. Sizes in bytes, by upload and by link."""
 
     max_bytes: int
     mime_types: tuple[str, ...] = ()
     max_bytes_by_link: int | None = None
     caption: TextLimit | None = None
+    still_max_bytes: int | None = None
+    """Where what does not move has a lower limit. Known from the bytes only, so it is checked at the upload."""
+    max_sides: int | None = None
+    """Width and height together, in pixels."""
+    max_ratio: int | None = None
+    """How many times the shorter side the longer one may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,23 @@ class ChoiceRule:
     links: bool = False
     description: TextLimit | None = None
     sections: int = 1
+    header: TextLimit | None = None
+    """``None``, of these: no limit of its own; where there is no place for it, its words go into the text."""
+    footer: TextLimit | None = None
+    label: TextLimit | None = None
+    """Of the button that opens a list."""
+    section_title: TextLimit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRule:
+    """Limits of a template that is filled in: of its whole header and body, and of what its buttons are given."""
+
+    header: TextLimit
+    body: TextLimit
+    button_link: TextLimit
+    button_payload: TextLimit
+    button_code: TextLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +133,8 @@ class Capabilities:
     profiles: bool = False
     """Whether the provider can be asked who somebody is."""
     templates: bool = False
+    template: TemplateRule | None = None
+    """``None``: only the provider knows."""
     starts_conversations: bool = False
     album: int = 1
     """Files in one message."""

@@ -49,7 +49,7 @@ def check_media(media: OutboundMedia, capabilities: Capabilities, *, part: int, 
     if media.url is not None and not _is_link(media.url):
         raise ContentRefused("invalid", "The file has no usable link.", limit=f"{where}.url", part=part)
     mime_type = bare_type(media)
-    if mime_type and rule.mime_types and mime_type not in rule.mime_types:
+    if mime_type and rule.mime_types and not any(_is_of(mime_type, taken) for taken in rule.mime_types):
         allowed = ", ".join(rule.mime_types)
         reason = f"{channel} does not take {mime_type} files as {words}; it takes {allowed}."
         raise ContentRefused("media_type", reason, limit=f"{where}.mime_types", allowed=allowed, part=part)
@@ -61,7 +61,25 @@ def check_media(media: OutboundMedia, capabilities: Capabilities, *, part: int, 
     if media.size is not None and media.size > most:
         reason = f"The file is too large for {channel}: {media.size} of {most} bytes."
         raise ContentRefused("too_large", reason, limit=f"{where}.{limit}", allowed=most, part=part)
+    _check_sides(media, rule, where, part=part, channel=channel)
     return rule
+
+
+def _is_of(mime_type: str, taken: str) -> bool:
+    return mime_type == taken or (taken.endswith("/*") and mime_type.startswith(taken[:-1]))
+
+
+def _check_sides(media: OutboundMedia, rule: MediaRule, where: str, *, part: int, channel: str) -> None:
+    if not media.width or not media.height:
+        return
+    shape = f"{media.width} × {media.height} pixels"
+    if rule.max_sides is not None and media.width + media.height > rule.max_sides:
+        reason = f"The picture is too large for {channel}: {shape}; both sides together at most {rule.max_sides}."
+        raise ContentRefused("too_large", reason, limit=f"{where}.max_sides", allowed=rule.max_sides, part=part)
+    shorter, longer = sorted((media.width, media.height))
+    if rule.max_ratio is not None and longer > rule.max_ratio * shorter:
+        reason = f"The picture is too long for {channel}: {shape}; one side at most {rule.max_ratio} times the other."
+        raise ContentRefused("too_large", reason, limit=f"{where}.max_ratio", allowed=rule.max_ratio, part=part)
 
 
 def check_reaction(part: OutboundReaction, capabilities: Capabilities, *, part_index: int, channel: str) -> None:

@@ -31,6 +31,9 @@ class OutboundMedia:
     caption: str | None = None
     entities: tuple[Entity, ...] = ()
     """Of the caption."""
+    width: int | None = None
+    height: int | None = None
+    """Pixels, where our own file tells."""
     type: Literal["media"] = "media"
 
     @property

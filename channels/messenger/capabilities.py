@@ -15,13 +15,13 @@ _PAYLOAD: Final = TextLimit(1000)
 CAPABILITIES: Final = Capabilities(
     text=TextLimit(2000),
     media={
-        "image": MediaRule(_FILE, max_bytes_by_link=_LINKED_IMAGE),
-        "video": MediaRule(_FILE),
-        "audio": MediaRule(_FILE),
-        "voice": MediaRule(_FILE),
+        "image": MediaRule(_FILE, ("image/*",), max_bytes_by_link=_LINKED_IMAGE),
+        "video": MediaRule(_FILE, ("video/*",)),
+        "audio": MediaRule(_FILE, ("audio/*",)),
+        "voice": MediaRule(_FILE, ("audio/*",)),
         "document": MediaRule(_FILE),
         "animation": MediaRule(_FILE, ("image/gif", "video/mp4"), max_bytes_by_link=_LINKED_IMAGE),
-        "video_note": MediaRule(_FILE),
+        "video_note": MediaRule(_FILE, ("video/*",)),
     },
     choices={
         "buttons": ChoiceRule(3, title=_TITLE, text=TextLimit(640), payload=_PAYLOAD, links=True),

@@ -17,8 +17,8 @@ def render_choices(part: OutboundChoices, capabilities: Capabilities, channel: s
     """Raises ``ContentRefused``."""
     where, rule = f"choices.{part.style}", capabilities.choices.get(part.style)
     if rule is None:
-        words = _WORDS[part.style]
-        raise ContentRefused("not_offered", f"{channel} has no {words}.", limit=where, allowed=0, part=index)
+        offered, reason = ", ".join(capabilities.choices), f"{channel} has no {_WORDS[part.style]}."
+        raise ContentRefused("not_offered", reason, limit="choices", allowed=offered, part=index)
     choices = _within_number(part, rule, where, channel, index)
     # Header and footer have no place of their own here, yet they are words that were meant to be read.
     text = "\n\n".join(words for words in (part.header, part.text, part.footer) if words and words.strip())

@@ -53,7 +53,7 @@ _WHOLE: Final[frozenset[EntityKind]] = frozenset({"link", "mention", "hashtag", 
 def plan_parts(parts: Sequence[OutboundPart], capabilities: Capabilities, channel: str) -> tuple[Piece, ...]:
     """``channel`` is the product's name, for refusals. Raises ``ContentRefused``."""
     if not parts:
-        raise ContentRefused("empty", "There is nothing to send.", limit="parts")
+        raise ContentRefused("empty", "There is nothing to send.", limit="parts.minimum", allowed=1)
     return tuple(piece for index, part in enumerate(parts) for piece in _pieces(part, capabilities, channel, index))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from channels.capabilities import Capabilities, ChoiceRule, MediaRule, RateRule, Receipts, TextLimit
@@ -37,7 +38,9 @@ REACTIONS: Final = (
 CAPABILITIES: Final = Capabilities(
     text=TEXT,
     media={
-        "image": _media("image/jpeg", "image/png", "image/webp", most=10, by_link=5),
+        "image": replace(
+            _media("image/jpeg", "image/png", "image/webp", most=10, by_link=5), max_sides=10_000, max_ratio=20
+        ),
         "video": _media("video/mp4"),
         "audio": _media(*_AUDIO),
         "voice": _media("audio/ogg", "audio/opus", *_AUDIO),

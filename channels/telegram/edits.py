@@ -86,7 +86,8 @@ def _edit_media(part: OutboundMedia) -> Edit:
     if rest:
         allowed = rule.caption.maximum if rule.caption else 0
         reason = f"An edited caption has at most {allowed} characters." if allowed else "This kind takes no caption."
-        raise ContentRefused("too_long", reason, limit=f"media.{part.kind}.caption.maximum", allowed=allowed)
+        limit = f"media.{part.kind}.caption"
+        raise ContentRefused("too_long", reason, limit=f"{limit}.maximum" if rule.caption else limit, allowed=allowed)
     if part.url is None and rule.caption is not None:
         return Edit("editMessageCaption", caption_params(part, caption))
     if part.url is None or part.kind not in _REPLACEABLE:

@@ -25,7 +25,7 @@ from channels.outbound import Accepted, Envelope, OutboundPart, OutboundTemplate
 from channels.templates import Template
 from channels.types import Account, Address, Fault, JsonObject, JsonValue, Person
 from channels.whatsapp import connection
-from channels.whatsapp.capabilities import CAPABILITIES, MEGABYTE, of_account
+from channels.whatsapp.capabilities import CAPABILITIES, MEGABYTE, STILL_STICKER, of_account
 from channels.whatsapp.connection import waba_of
 from channels.whatsapp.definitions import LISTED_FIELDS, definition
 from channels.whatsapp.errors import FAULTS, fault_of_webhook
@@ -65,6 +65,8 @@ class WhatsAppAdapter:
         if not files or len(places) != len(files):
             raise SendError(Fault("parameter_invalid", "A file of this message is missing.", ours=True))
         for place, file in zip(places, files, strict=True):
+            if message.get("type") == "sticker":
+                _check_sticker(file)
             answer = await self._graph.upload(
                 http,
                 account,
@@ -156,6 +158,15 @@ class WhatsAppAdapter:
             # The reason is one of blocking, not of sending: it must neither close a window nor end a contact.
             fault = fault_of_webhook(failed.get("errors"))
             raise SendError(replace(fault, closes_window=False, ends_contact=None))
+
+
+def _check_sticker(file: OutboundFile) -> None:
+    """Raises ``SendError``: WhatsApp itself would call it a passing trouble, and it would be tried in vain."""
+    # RFC 9649, section 2.7: the second bit of the flags of an extended file says that it moves.
+    moves = file.data[12:16] == b"VP8X" and bool(file.data[20:21] and file.data[20] & 0b10)
+    if not moves and len(file.data) > STILL_STICKER:
+        reason = f"A sticker that does not move may have at most {STILL_STICKER} bytes on WhatsApp."
+        raise SendError(Fault("media_refused", reason))
 
 
 def _message(envelope: Envelope) -> JsonObject:

@@ -6,24 +6,36 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from channels.capabilities import Capabilities, ChoiceRule, MediaRule, RateRule, Receipts, TextLimit, WindowRule
+from channels.capabilities import (
+    Capabilities,
+    ChoiceRule,
+    MediaRule,
+    RateRule,
+    Receipts,
+    TemplateRule,
+    TextLimit,
+    WindowRule,
+)
 
 CHANNEL: Final = "WhatsApp"
 """What people call it, for refusals."""
 MEGABYTE: Final = 1024 * 1024
 
 CAPTION: Final = TextLimit(1024)
-HEADER: Final = TextLimit(60)
-FOOTER: Final = TextLimit(60)
-LIST_LABEL: Final = TextLimit(20)
-SECTION_TITLE: Final = TextLimit(24)
-TEMPLATE_HEADER: Final = TextLimit(60)
-TEMPLATE_BODY: Final = TextLimit(1024)
-TEMPLATE_LINK: Final = TextLimit(2000)
-TEMPLATE_CODE: Final = TextLimit(15)
-TEMPLATE_PAYLOAD: Final = TextLimit(256)
+STILL_STICKER: Final = 100 * 1024
+_LINE: Final = TextLimit(60)
+"""Of a header or footer."""
+TEMPLATE: Final = TemplateRule(
+    header=_LINE,
+    body=TextLimit(1024),
+    button_link=TextLimit(2000),
+    button_payload=TextLimit(256),
+    button_code=TextLimit(15),
+)
 
-_BUTTONS: Final = ChoiceRule(maximum=3, title=TextLimit(20), text=TextLimit(1024), payload=TextLimit(256), links=True)
+_QUICK_REPLIES: Final = ChoiceRule(
+    maximum=3, title=TextLimit(20), text=TextLimit(1024), payload=TextLimit(256), header=_LINE, footer=_LINE
+)
 
 CAPABILITIES: Final = Capabilities(
     text=TextLimit(4096),
@@ -33,12 +45,12 @@ CAPABILITIES: Final = Capabilities(
         "audio": MediaRule(16 * MEGABYTE, ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg")),
         "voice": MediaRule(16 * MEGABYTE, ("audio/ogg",)),
         "document": MediaRule(100 * MEGABYTE, caption=CAPTION),
-        "sticker": MediaRule(500 * 1024, ("image/webp",)),
+        "sticker": MediaRule(500 * 1024, ("image/webp",), still_max_bytes=STILL_STICKER),
     },
     choices={
-        "buttons": _BUTTONS,
+        "buttons": replace(_QUICK_REPLIES, links=True),
         # WhatsApp has no replies above the keyboard; reply buttons are the same thing in another place.
-        "quick_replies": ChoiceRule(maximum=3, title=TextLimit(20), text=TextLimit(1024), payload=TextLimit(256)),
+        "quick_replies": _QUICK_REPLIES,
         "list": ChoiceRule(
             maximum=10,
             title=TextLimit(24),
@@ -46,6 +58,10 @@ CAPABILITIES: Final = Capabilities(
             payload=TextLimit(200),
             description=TextLimit(72),
             sections=10,
+            header=_LINE,
+            footer=_LINE,
+            label=TextLimit(20),
+            section_title=TextLimit(24),
         ),
     },
     receipts=Receipts(delivered="id", read="id", correlation=True, echoes=True),
@@ -64,6 +80,7 @@ CAPABILITIES: Final = Capabilities(
     mark_read=True,
     blocks_people=True,
     templates=True,
+    template=TEMPLATE,
     starts_conversations=True,
 )
 

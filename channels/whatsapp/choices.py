@@ -9,7 +9,8 @@ from channels.errors import ContentRefused
 from channels.limits import check_link, check_words
 from channels.outbound import Choice, ChoiceSection, OutboundChoices
 from channels.types import JsonObject, JsonValue
-from channels.whatsapp.capabilities import CAPABILITIES, CHANNEL, FOOTER, HEADER, LIST_LABEL, SECTION_TITLE
+from channels.whatsapp.capabilities import CAPABILITIES, CHANNEL
+from channels.wire import plain
 
 _REPLY_STYLES: Final = frozenset(("buttons", "quick_replies"))
 
@@ -22,12 +23,15 @@ def render_choices(part: OutboundChoices, index: int) -> JsonObject:
     _check_number(choices, rule, where, index)
     interactive: JsonObject = {}
     if part.header:
-        interactive["header"] = {"type": "text", "text": _words(part.header, HEADER, f"{where}.header.maximum", index)}
+        interactive["header"] = {
+            "type": "text",
+            "text": _words(part.header, rule.header, f"{where}.header.maximum", index),
+        }
     if not part.text.strip():
         raise ContentRefused("empty", "Choices need a text.", limit=f"{where}.text.minimum", allowed=1, part=index)
     interactive["body"] = {"text": _words(part.text, rule.text, f"{where}.text.maximum", index)}
     if part.footer:
-        interactive["footer"] = {"text": _words(part.footer, FOOTER, f"{where}.footer.maximum", index)}
+        interactive["footer"] = {"text": _words(part.footer, rule.footer, f"{where}.footer.maximum", index)}
     if part.style in _REPLY_STYLES:
         kind, action = _link(choices, rule, where, index) or _buttons(choices, rule, where, index)
     else:
@@ -88,7 +92,7 @@ def _list(part: OutboundChoices, rule: ChoiceRule, where: str, index: int) -> tu
         raise ContentRefused(
             "invalid", "A list needs a label for the button that opens it.", limit=f"{where}.label", part=index
         )
-    label = _words(part.label, LIST_LABEL, f"{where}.label.maximum", index)
+    label = _words(part.label, rule.label, f"{where}.label.maximum", index)
     identified = iter(_identified([choice for section in sections for choice in section.choices], rule, where, index))
     rendered: list[JsonValue] = []
     for section in sections:
@@ -96,16 +100,16 @@ def _list(part: OutboundChoices, rule: ChoiceRule, where: str, index: int) -> tu
             _row(choice, identifier, rule, where, index)
             for choice, identifier in (next(identified) for _ in section.choices)
         ]
-        rendered.append({**_section_title(section, len(sections), where, index), "rows": rows})
+        rendered.append({**_section_title(section, len(sections), rule, where, index), "rows": rows})
     return "list", {"button": label, "sections": rendered}
 
 
-def _section_title(section: ChoiceSection, sections: int, where: str, index: int) -> JsonObject:
+def _section_title(section: ChoiceSection, sections: int, rule: ChoiceRule, where: str, index: int) -> JsonObject:
     if section.title:
-        return {"title": _words(section.title, SECTION_TITLE, f"{where}.section.title.maximum", index)}
+        return {"title": _words(section.title, rule.section_title, f"{where}.section_title.maximum", index)}
     if sections > 1:
         raise ContentRefused(
-            "invalid", "Every section needs a title when there are several.", limit=f"{where}.section", part=index
+            "invalid", "Every section needs a title when there are several.", limit=f"{where}.section_title", part=index
         )
     return {}
 
@@ -138,5 +142,6 @@ def _identified(choices: list[Choice], rule: ChoiceRule, where: str, index: int)
     return found
 
 
-def _words(text: str, limit: TextLimit, name: str, index: int) -> str:
-    return check_words(text, limit, name, part=index, channel=CHANNEL)
+def _words(text: str, limit: TextLimit | None, name: str, index: int) -> str:
+    """``limit`` None: there is none."""
+    return plain(text) if limit is None else check_words(text, limit, name, part=index, channel=CHANNEL)

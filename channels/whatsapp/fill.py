@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from channels.capabilities import TextLimit
 from channels.errors import ContentRefused
@@ -17,15 +17,7 @@ from channels.outbound import OutboundMedia, OutboundTemplate, Piece, TemplateVa
 from channels.split import fits
 from channels.templates import GAP, Template, TemplateButton, TemplatePreview, gaps, preview
 from channels.types import JsonObject, JsonValue
-from channels.whatsapp.capabilities import (
-    CAPABILITIES,
-    CHANNEL,
-    TEMPLATE_BODY,
-    TEMPLATE_CODE,
-    TEMPLATE_HEADER,
-    TEMPLATE_LINK,
-    TEMPLATE_PAYLOAD,
-)
+from channels.whatsapp.capabilities import CAPABILITIES, CHANNEL, TEMPLATE
 from channels.wire import plain
 
 _FILES: Final = frozenset(("image", "video", "document"))
@@ -48,9 +40,9 @@ def fill(template: Template, values: TemplateValues) -> OutboundTemplate:
 
 
 def _check_lengths(shown: TemplatePreview) -> None:
-    check_words(shown.body, TEMPLATE_BODY, "template.body.maximum", part=0, channel=CHANNEL)
+    check_words(shown.body, TEMPLATE.body, "template.body.maximum", part=0, channel=CHANNEL)
     if shown.header is not None:
-        check_words(shown.header, TEMPLATE_HEADER, "template.header.maximum", part=0, channel=CHANNEL)
+        check_words(shown.header, TEMPLATE.header, "template.header.maximum", part=0, channel=CHANNEL)
 
 
 def _header(template: Template, values: TemplateValues) -> list[JsonObject]:
@@ -128,25 +120,26 @@ def _buttons(template: Template, values: TemplateValues) -> list[JsonObject]:
 def _button(button: TemplateButton, value: str) -> JsonObject | None:
     match button.kind:
         case "quick_reply":
-            return {"type": "payload", "payload": _fitting(button, value, TEMPLATE_PAYLOAD)}
+            return {"type": "payload", "payload": _fitting(button, value, "button_payload")}
         case "url":
             whole = GAP.sub(lambda _gap: value, button.url or "")
-            _fitting(button, whole, TEMPLATE_LINK)
+            _fitting(button, whole, "button_link")
             return {"type": "text", "text": value}
         case "copy_code":
-            return {"type": "coupon_code", "coupon_code": _fitting(button, value, TEMPLATE_CODE)}
+            return {"type": "coupon_code", "coupon_code": _fitting(button, value, "button_code")}
         case "flow":
-            return {"type": "action", "action": {"flow_token": _fitting(button, value, TEMPLATE_PAYLOAD)}}
+            return {"type": "action", "action": {"flow_token": _fitting(button, value, "button_payload")}}
         case "phone" | "other":
             return None
 
 
-def _fitting(button: TemplateButton, value: str, limit: TextLimit) -> str:
+def _fitting(button: TemplateButton, value: str, name: Literal["button_link", "button_payload", "button_code"]) -> str:
+    limit: TextLimit = getattr(TEMPLATE, name)
     if not fits(value, limit):
         raise ContentRefused(
             "too_long",
             f"The value of the button “{button.title}” is too long: at most {limit.maximum} {limit.unit}.",
-            limit="template.buttons.maximum",
+            limit=f"template.{name}.maximum",
             allowed=limit.maximum,
         )
     return value

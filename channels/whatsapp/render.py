@@ -41,7 +41,7 @@ _CODEC: Final = re.compile(r"codecs\s*=\s*[\"']?([\w.-]+)", re.IGNORECASE)
 def plan(parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
     """The pieces of a message, in order. Raises ``ContentRefused`` naming the part and the limit."""
     if not parts:
-        raise ContentRefused("empty", "There is nothing to send.", limit="parts")
+        raise ContentRefused("empty", "There is nothing to send.", limit="parts.minimum", allowed=1)
     return tuple(piece for index, part in enumerate(parts) for piece in _render(part, index))
 
 

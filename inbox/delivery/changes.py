@@ -112,7 +112,12 @@ class MessageChanges:
             if len(pieces) > 1 or any(len(piece.ids) > 1 for piece in pieces):
                 raise NotChangeable("it was sent as several messages", reason="several_messages")
             if len(plan(channel, [part])) > 1:
-                raise NotChangeable("the new words are too long for one message", reason="several_messages")
+                raise NotChangeable(
+                    "the new words are too long for one message",
+                    reason="several_messages",
+                    limit="text.maximum",
+                    allowed=channel.capabilities.text.maximum,
+                )
             shown = encode(_edited(message.parts, part))
             return await self._begin(unit, caller, message, thread, channel, "edit", shown), shown
 

@@ -165,7 +165,14 @@ class Composer:
         file = self.files.get(UUID(media.media_id))
         if file is None:
             raise Invalid.at(f"{pointer}/media_id", "there is no such file to send", "media_unknown")
-        return replace(media, mime_type=file.mime_type, size=file.size, filename=media.filename or file.filename)
+        return replace(
+            media,
+            mime_type=file.mime_type,
+            size=file.size,
+            filename=media.filename or file.filename,
+            width=file.width,
+            height=file.height,
+        )
 
     def _shown(self, media: OutboundMedia) -> object:
         """A part with one of our files holds its view, as those that came in do."""

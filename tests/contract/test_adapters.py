@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import cache
@@ -105,11 +105,30 @@ def test_abilities_and_capabilities_say_the_same(adapter: Adapter) -> None:
     assert can.templates or not isinstance(adapter, HasTemplates)
 
 
+STRUCTURE = frozenset(
+    ("album.minimum", "contacts.name", "contacts.phone", "template.body", "template.buttons", "template.header")
+)
+"""What a refusal may name that is no limit of a channel: what makes the content what it is."""
+
+
+def published(adapter: Adapter, limit: str) -> bool:
+    """Whether a client finds the limit in the capabilities that the API shows. Whatever must be there at all has a
+    ``minimum`` of one, and a link is one everywhere."""
+    if limit in STRUCTURE or limit.endswith((".minimum", ".url")):
+        return True
+    value = orjson.loads(orjson.dumps(adapter.capabilities))
+    for name in limit.split("."):
+        if not isinstance(value, dict) or name not in value:
+            return False
+        value = value[name]
+    return True
+
+
 def refused(adapter: Adapter, part: OutboundPart) -> ContentRefused:
     with pytest.raises(ContentRefused) as error:
         adapter.plan([OutboundText("fine"), part])
     assert error.value.part == 1
-    assert error.value.limit
+    assert published(adapter, error.value.limit), error.value.limit
     assert error.value.reason
     return error.value
 
@@ -205,6 +224,71 @@ def test_other_parts_are_planned_as_the_capabilities_say(adapter: Adapter, capab
         assert orjson.loads(orjson.dumps(piece.payload)) == piece.payload
     else:
         refused(adapter, part)
+
+
+LONG = "x" * 9000
+
+
+def offering(style: str, choices: Sequence[Choice], **words: str) -> OutboundChoices:
+    given = {"text": "Which?", "label": "Choose", **words}
+    return OutboundChoices(style, sections=(ChoiceSection(tuple(choices)),), **given)  # type: ignore[arg-type]
+
+
+def unfit_choices(style: str) -> Iterator[OutboundPart]:
+    yield from (offering(style, [Choice("a")], **{name: LONG}) for name in ("header", "footer", "text", "label"))
+    yield from (offering(style, [Choice("a")], **{name: " "}) for name in ("text", "label"))
+    yield offering(style, [Choice("a")], label="")
+    yield offering(style, [Choice("a", "p"), Choice("b", "p")])
+    yield offering(style, [Choice(" ")])
+    yield offering(style, [])
+    yield offering(style, [Choice(LONG)])
+    yield offering(style, [Choice("a", LONG)])
+    yield offering(style, [Choice("a", description=LONG)])
+    yield offering(style, [Choice("a"), Choice("b", url="https://a.test")])
+    yield offering(style, [Choice("a", url="no link")])
+    yield offering(style, [Choice(str(number)) for number in range(200)])
+    for title in (LONG, None):
+        sections = ChoiceSection((Choice("a"),), title), ChoiceSection((Choice("b"),), "B")
+        yield OutboundChoices(style, "Which?", sections, label="Choose")  # type: ignore[arg-type]
+    yield OutboundChoices(style, "?", (ChoiceSection((Choice("a"),), "A"),) * 200, label="x")  # type: ignore[arg-type]
+
+
+def unfit_files(adapter: Adapter, kind: MediaKind) -> Iterator[OutboundPart]:
+    yield media(adapter, kind, media_id=None)
+    yield media(adapter, kind, media_id=None, url="ftp://a.test")
+    yield media(adapter, kind, media_id=None, url="https://a.test", size=2**40)
+    yield media(adapter, kind, size=2**40)
+    yield media(adapter, kind, caption=LONG)
+    yield media(adapter, kind, mime_type="text/x-unheard-of")
+    yield media(adapter, kind, mime_type="audio/ogg; codecs=vorbis")
+    yield media(adapter, kind, width=9000, height=1001)
+    yield media(adapter, kind, width=2001, height=100)
+
+
+def unfit(adapter: Adapter) -> Iterator[OutboundPart]:
+    for style in ("buttons", "quick_replies", "list"):
+        yield from unfit_choices(style)
+    for kind in get_args(MediaKind):
+        yield from unfit_files(adapter, kind)
+    yield OutboundAlbum(())
+    yield OutboundText(" ")
+    yield OutboundLocation(91, 0)
+    yield from (OutboundContacts(cards) for cards in ((), (ContactCard(None),)))
+    yield from (OutboundReaction(target, emoji) for target in ("", "444:1") for emoji in ("abc", "🦖"))
+    yield OutboundTemplate("", "en")
+    yield OutboundTemplate("t", "en", media=(OutboundMedia("image", media_id="m"),))
+    values = [{"type": "text", "text": "a"}, {"type": "text", "text": "b", "parameter_name": "n"}]
+    yield OutboundTemplate("t", "en", ({"type": "body", "parameters": values},))  # type: ignore[dict-item]
+
+
+@every_adapter
+def test_every_limit_that_a_refusal_names_is_published(adapter: Adapter) -> None:
+    told = [attempt(adapter, part) for part in unfit(adapter)]
+    refusals = [one for one in told if isinstance(one, ContentRefused)]
+    assert len(refusals) > 20
+    assert {one.limit for one in refusals if not published(adapter, one.limit)} == set()
+    long = [one for one in refusals if one.code in ("too_long", "too_many", "too_large")]
+    assert all(one.allowed is not None for one in long)
 
 
 @every_adapter

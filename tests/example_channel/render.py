@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from channels.errors import ContentRefused
-from channels.limits import check_media, check_words, in_album
+from channels.limits import check_media, check_reaction, check_words, in_album
 from channels.outbound import (
     OutboundAlbum,
     OutboundChoices,
@@ -43,7 +43,11 @@ def _render(part: OutboundPart, index: int) -> Iterator[Piece]:
                 yield _media(item, index)
         case OutboundChoices():
             yield _choices(part, index)
-        case OutboundLocation() | OutboundContacts() | OutboundTemplate() | OutboundReaction():
+        case OutboundReaction():
+            check_reaction(part, CAPABILITIES, part_index=index, channel=CHANNEL)
+        case OutboundTemplate():
+            raise ContentRefused("not_offered", f"{CHANNEL} has no templates.", limit="templates", part=index)
+        case OutboundLocation() | OutboundContacts():
             reason = f"{CHANNEL} has no such kind of message."
             raise ContentRefused("not_offered", reason, limit=part.type, allowed=0, part=index)
         case _:
@@ -75,7 +79,7 @@ def _choices(part: OutboundChoices, index: int) -> Piece:
     where, rule = f"choices.{part.style}", CAPABILITIES.choices.get(part.style)
     if rule is None:
         reason = f"{CHANNEL} has buttons only."
-        raise ContentRefused("not_offered", reason, limit=where, allowed=0, part=index)
+        raise ContentRefused("not_offered", reason, limit="choices", allowed="buttons", part=index)
     choices = [choice for section in part.sections for choice in section.choices]
     if not choices:
         reason = "There is nothing to choose from."

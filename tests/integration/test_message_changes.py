@@ -15,7 +15,7 @@ from delivery_world import ScriptedAdapter, World, make_world
 from channels.adapter import Http
 from channels.capabilities import TextLimit
 from channels.errors import SendError
-from channels.outbound import Accepted, OutboundPart
+from channels.outbound import Accepted, OutboundPart, Piece
 from channels.types import Account, Address, Fault
 from inbox.agents.principal import Principal
 from inbox.connections.asking import ProviderRefused
@@ -42,6 +42,10 @@ class Editor(ScriptedAdapter):
         self.answers: list[Exception] = []
         self.hold: asyncio.Event | None = None
         self.asked = asyncio.Event()
+        self.pieces = 1
+
+    def plan(self, parts: Sequence[OutboundPart]) -> tuple[Piece, ...]:
+        return tuple(super().plan(parts)) * self.pieces
 
     async def edit(
         self, http: Http, account: Account, peer: Sequence[Address], external_id: str, parts: Sequence[OutboundPart]
@@ -225,6 +229,14 @@ async def test_only_what_we_sent_can_be_changed(world: World) -> None:
 
 async def test_what_went_out_as_several_messages_is_not_edited(world: World) -> None:
     assert await refusal(world, await sent(world, "one", "two"), words("x")) == "several_messages"
+
+
+async def test_words_that_are_too_long_for_an_edit_are_refused_with_the_limit(world: World) -> None:
+    message_id = await sent(world)
+    editor(world).pieces = 2
+    with pytest.raises(NotChangeable) as refused:
+        await changes(world).edit(world.caller, message_id, words("x" * 5000))
+    assert refused.value.facts == {"reason": "several_messages", "limit": "text.maximum", "allowed": 4096}
 
 
 async def test_the_time_to_take_back_is_the_channels(world: World) -> None:

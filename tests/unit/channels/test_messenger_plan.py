@@ -217,7 +217,7 @@ REFUSED: list[tuple[str, OutboundPart, str, str, Any]] = [
     ),
     ("location", OutboundLocation(1.0, 2.0), "not_offered", "location", 0),
     ("contacts", OutboundContacts(()), "not_offered", "contacts", 0),
-    ("list", choices("list", Choice("A")), "not_offered", "choices.list", 0),
+    ("list", choices("list", Choice("A")), "not_offered", "choices", "buttons, quick_replies"),
     ("no choice", choices("buttons"), "empty", "choices.buttons.minimum", 1),
     ("4 buttons", choices("buttons", *[Choice("A")] * 4), "too_many", "choices.buttons.maximum", 3),
     (
@@ -277,4 +277,4 @@ def test_a_part_is_refused(label: str, part: OutboundPart, code: str, limit: str
 def test_nothing_at_all_is_refused() -> None:
     with pytest.raises(ContentRefused) as caught:
         plan([])
-    assert caught.value.limit == "parts"
+    assert caught.value.limit == "parts.minimum"

@@ -320,7 +320,7 @@ async def test_words_for_a_file_become_its_caption(http: FakeHttp) -> None:
         ),
         (
             "a caption on a sticker", [OutboundMedia("sticker", media_id="m", caption="x")],
-            "too_long", "media.sticker.caption.maximum",
+            "too_long", "media.sticker.caption",
         ),
         ("another sticker", [OutboundMedia("sticker", url="https://a.test/s")], "not_offered", "edit"),
         ("the sticker itself", [OutboundMedia("sticker", media_id="m")], "not_offered", "edit"),

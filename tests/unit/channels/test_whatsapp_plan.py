@@ -304,7 +304,7 @@ REFUSALS: dict[str, tuple[OutboundPart, str, int | str | None]] = {
         OutboundChoices(
             "list", "t", (ChoiceSection((Choice("a"),)), ChoiceSection((Choice("b"),), "B")), label="Choose"
         ),
-        "choices.list.section",
+        "choices.list.section_title",
         None,
     ),
     "template without a name": (OutboundTemplate("", "en"), "template", None),

@@ -295,3 +295,31 @@ async def test_a_broken_answer_to_a_block_may_be_asked_again() -> None:
     with pytest.raises(SendError) as refused:
         await ADAPTER.block(http, ACCOUNT, (PHONE,))
     assert refused.value.fault.retryable
+
+
+def webp(size: int, *, moves: bool) -> bytes:
+    """The beginning of an extended WebP file (RFC 9649, 2.7), filled up."""
+    return (b"RIFF\0\0\0\0WEBPVP8X\n\0\0\0" + bytes([0b10 if moves else 0])).ljust(size, b"\0")
+
+
+LIMIT = 100 * 1024
+STICKER = Piece({"type": "sticker", "sticker": {}}, media_ids=("m1",))
+
+
+@pytest.mark.parametrize("data", [webp(LIMIT, moves=False), webp(5 * LIMIT, moves=True)], ids=["still", "moving"])
+async def test_a_sticker_that_fits_is_sent(data: bytes) -> None:
+    http = FakeHttp()
+    http.answer({"id": "55"})
+    http.answer(TAKEN)
+    await ADAPTER.send(http, ACCOUNT, envelope(PHONE, piece=STICKER), [OutboundFile("s.webp", "image/webp", data)])
+    assert len(http.requests) == 2
+
+
+@pytest.mark.parametrize("data", [webp(LIMIT + 1, moves=False), b"RIFF".ljust(LIMIT + 1, b"\0")], ids=["still", "old"])
+async def test_a_still_sticker_that_is_too_large_is_not_tried(data: bytes) -> None:
+    http = FakeHttp()
+    with pytest.raises(SendError) as refused:
+        await ADAPTER.send(http, ACCOUNT, envelope(PHONE, piece=STICKER), [OutboundFile("s.webp", "image/webp", data)])
+    assert (refused.value.fault.code, refused.value.fault.retryable) == ("media_refused", False)
+    assert str(LIMIT) in refused.value.fault.reason
+    assert http.requests == []

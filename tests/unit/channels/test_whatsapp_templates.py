@@ -366,20 +366,20 @@ REFUSED: dict[str, tuple[Template, TemplateValues, str, str]] = {
         button("url", "https://x.example/{{1}}"),
         TemplateValues(buttons={1: "x" * 1990}),
         "too_long",
-        "template.buttons.maximum",
+        "template.button_link.maximum",
     ),
     "no coupon": (button("copy_code"), TemplateValues(), "template_variables", "template.buttons"),
     "long coupon": (
         button("copy_code"),
         TemplateValues(buttons={1: "x" * 16}),
         "too_long",
-        "template.buttons.maximum",
+        "template.button_code.maximum",
     ),
     "long payload": (
         button("quick_reply"),
         TemplateValues(buttons={1: "x" * 257}),
         "too_long",
-        "template.buttons.maximum",
+        "template.button_payload.maximum",
     ),
     "value for a button that takes none": (
         button("quick_reply"),
