@@ -17,17 +17,23 @@ REACH_WIDTH = len(fields(ReachView))
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Whether something may be sent to an identity. ``unreachable``: why not, in the provider's terms."""
+    """Whether something may be sent to an identity. ``unreachable``: why not, in the provider's terms.
+
+    ``by_phone``: the channel can reach them under a telephone number, which is an address of a kind that ends so.
+    """
 
     blocked: bool
     unreachable: str | None
     marketing_stopped: bool
+    by_phone: bool
 
 
 async def reach(unit: UnitOfWork, workspace_id: UUID, identity_id: UUID) -> Reach:
     """Of an identity that exists."""
     row = await unit.fetchrow(
-        """SELECT c.blocked_at IS NOT NULL, i.unreachable, i.marketing_stopped_at IS NOT NULL
+        """SELECT c.blocked_at IS NOT NULL, i.unreachable, i.marketing_stopped_at IS NOT NULL, EXISTS (
+               SELECT FROM addresses a WHERE a.workspace_id = i.workspace_id AND a.identity_id = i.id
+                 AND a.kind LIKE '%\\_phone' AND a.retired_at IS NULL)
            FROM identities i JOIN contacts c ON c.workspace_id = i.workspace_id AND c.id = i.contact_id
            WHERE i.workspace_id = $1 AND i.id = $2""",
         workspace_id,

@@ -39,14 +39,21 @@ from inbox.messages.outgoing import (
     insert_outgoing,
 )
 from inbox.messages.preview import outgoing_preview
-from inbox.messages.schemas import MessageView, OriginView, SendIn
-from inbox.templates.service import Templates
+from inbox.messages.schemas import MessageView, OriginView, SendIn, TemplateIn
+from inbox.templates.service import AUTHENTICATION, MARKETING, Templates
 
 
 class ComposerRefused(Conflict):
     """The conversation cannot take a message now (B4). ``reason`` is for programs, the detail for people."""
 
     code = "composer_refused"
+
+
+class TemplateNeedsPhone(ContentTooLarge):
+    """A template of one-time codes for somebody who is known to this channel without a telephone number."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, reason="template_needs_phone", limit="template", allowed=None, pointer="/body/parts")
 
 
 class TokenReused(InboxError):
@@ -160,8 +167,12 @@ class Sending:
         files = await self._files.outgoing(unit, workspace_id, media_ids(order.parts), caller=caller)
         composed = await Composer(self._templates, unit, channel, thread.id, files).compose(order.parts)
         purpose = "reply" if order.purpose == "human_agent" and writer.kind != "agent" else order.purpose
+        named = [(part.name, part.language) for part in order.parts if isinstance(part, TemplateIn)]
+        categories = await self._templates.categories(unit, channel, named)
+        if MARKETING in categories:
+            purpose = "marketing"  # whatever the sender calls it; the gate asks by the purpose, too
         _check_conditions(thread, conditions, lease_epoch if order.epoch is None else order.epoch)
-        await self._allow(unit, thread, channel, purpose, composed, bulk=conditions.bulk, now=now)
+        await self._allow(unit, thread, channel, purpose, composed, categories, bulk=conditions.bulk, now=now)
         quoted = await self._quoted(unit, workspace_id, thread, order.reply_to_id)
         pieces = plan(channel, composed.parts)
         message_id = new_id()
@@ -216,6 +227,7 @@ class Sending:
         channel: Channel,
         purpose: str,
         composed: Composed,
+        categories: Collection[str],
         *,
         bulk: bool,
         now: datetime,
@@ -229,10 +241,12 @@ class Sending:
             marketing=bulk or purpose == "marketing",
         )
         if refusal is None:
+            if AUTHENTICATION in categories and not standing.reach.by_phone:
+                raise TemplateNeedsPhone("codes are sent to telephone numbers, and none of this person is known")
             return
         if refusal.reason != "window_closed":
             raise ComposerRefused(refusal.detail, reason=refusal.reason)
-        usable = await self._templates.usable(unit, channel) if standing.templates_outside else []
+        usable = await self._templates.usable(unit, channel, standing.reach) if standing.templates_outside else []
         raise ComposerRefused(
             refusal.detail,
             reason=refusal.reason,

@@ -257,16 +257,32 @@ async def find_told(
     return None if record is None else row(record)
 
 
-async def usable(unit: UnitOfWork, owner: Owner, *, limit: int) -> list[UsableTemplate]:
+async def usable(unit: UnitOfWork, owner: Owner, *, without: Sequence[str], limit: int) -> list[UsableTemplate]:
+    """``without``: none of these categories."""
     found = await unit.fetch(
         """SELECT id, name, language, category FROM templates WHERE workspace_id = $1 AND kind = $2 AND owner = $3
-           AND status = 'approved' AND removed_at IS NULL ORDER BY name, language LIMIT $4""",
+           AND status = 'approved' AND removed_at IS NULL AND category <> ALL($4) ORDER BY name, language LIMIT $5""",
         owner.workspace_id,
         owner.kind,
         owner.name,
+        without,
         limit,
     )
     return [UsableTemplate(*record) for record in found]
+
+
+async def categories(unit: UnitOfWork, owner: Owner, keys: Sequence[Key]) -> frozenset[str]:
+    found = await unit.fetch(
+        """SELECT DISTINCT t.category FROM unnest($4::text[], $5::text[]) AS w (name, language)
+           JOIN templates t ON t.workspace_id = $1 AND t.kind = $2 AND t.owner = $3 AND t.name = w.name
+             AND t.language = w.language""",
+        owner.workspace_id,
+        owner.kind,
+        owner.name,
+        [name for name, _ in keys],
+        [language for _, language in keys],
+    )
+    return frozenset(record[0] for record in found)
 
 
 async def page(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
 from channels.abilities import HasTemplates
 from channels.adapter import Adapter
 from channels.errors import ContentRefused, FetchError
 from channels.templates import gaps, preview
+from contacts.reach_rows import Reach
 from inbox.agents.principal import Principal
 from inbox.connections.asking import ProviderRefused
 from inbox.connections.directory import Channel, Directory
@@ -17,7 +19,7 @@ from inbox.kernel.errors import Conflict, InboxError, NotFound
 from inbox.kernel.http_errors import HttpError
 from inbox.kernel.pages import Page, encode_cursor
 from inbox.templates import repository as rows
-from inbox.templates.repository import Owner, TemplateRow
+from inbox.templates.repository import Key, Owner, TemplateRow
 from inbox.templates.schemas import (
     PreviewOut,
     SyncOut,
@@ -30,6 +32,10 @@ from inbox.templates.syncing import NoTemplates, TemplateSync, has_templates
 from inbox.templates.views import view
 
 MOST_USABLE = 20
+MARKETING: Final = "marketing"
+"""The category of what advertises: not for who has stopped that, whatever the sender calls it."""
+AUTHENTICATION: Final = "authentication"
+"""The category of one-time codes: providers send them to telephone numbers only (channel facts, section 1.4)."""
 
 
 class TemplateUnknown(NotFound):
@@ -108,9 +114,16 @@ class Templates:
 
     # --- for sends ----------------------------------------------------------------------------------------------------
 
-    async def usable(self, unit: UnitOfWork, channel: Channel) -> list[UsableTemplate]:
-        """What may be sent outside of the window, at most ``MOST_USABLE``."""
-        return await rows.usable(unit, Owner.of(channel), limit=MOST_USABLE)
+    async def usable(self, unit: UnitOfWork, channel: Channel, reach: Reach) -> list[UsableTemplate]:
+        """What may be sent to this person outside of the window, at most ``MOST_USABLE``."""
+        without = [MARKETING] if reach.marketing_stopped else []
+        if not reach.by_phone:
+            without.append(AUTHENTICATION)
+        return await rows.usable(unit, Owner.of(channel), without=without, limit=MOST_USABLE)
+
+    async def categories(self, unit: UnitOfWork, channel: Channel, keys: Sequence[Key]) -> frozenset[str]:
+        """Of these templates, as their provider files them; nothing of those that were never synced."""
+        return await rows.categories(unit, Owner.of(channel), keys) if keys else frozenset()
 
     async def approved(self, unit: UnitOfWork, channel: Channel, name: str, language: str, part: int) -> TemplateRow:
         """The definition, if it may be sent. Raises ``ContentRefused``."""

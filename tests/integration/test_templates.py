@@ -350,6 +350,65 @@ async def test_outside_the_window_the_refusal_lists_what_may_be_sent(world: Worl
     )
 
 
+SALE = replace(PENDING, status="approved", body="Everything must go.", footer=None)
+CODE = replace(SALE, external_id="3", name="one_tap", category="authentication", body="Your code.")
+
+
+async def stop_marketing(world: World) -> None:
+    await world.node.fetch("UPDATE identities SET marketing_stopped_at = now(), marketing_stopped_reason = 'asked'")
+
+
+async def leave_only_the_username(world: World) -> None:
+    await world.node.fetch("UPDATE addresses SET kind = 'whatsapp_user'")
+
+
+async def test_the_refusal_lists_only_what_this_person_may_get(world: World) -> None:
+    adapter(world).listed = [ORDER, SALE, CODE]
+    await sync(world)
+    thread = await world.conversation(window_opened=timedelta(days=3))
+
+    async def listed() -> list[str]:
+        with pytest.raises(ComposerRefused) as refused:
+            await send(world, thread, {"type": "text", "text": "Hello"})
+        return [template["name"] for template in refused.value.facts["templates"]]
+
+    assert await listed() == ["one_tap", "order_update", "sale"]
+    await stop_marketing(world)
+    assert await listed() == ["one_tap", "order_update"]
+    await leave_only_the_username(world)
+    assert await listed() == ["order_update"]
+
+
+@pytest.mark.parametrize("purpose", ["reply", "human_agent", "marketing"])
+async def test_a_marketing_template_is_marketing_whatever_it_is_called(world: World, purpose: str) -> None:
+    adapter(world).listed = [SALE]
+    await sync(world)
+    thread = await world.conversation()
+    part = {"type": "template", "name": "sale", "language": "en_US"}
+    order = SendIn.model_validate({"parts": [part], "purpose": purpose})
+    queued = (await sending(world).send(world.caller, thread.id, order)).message
+    await stop_marketing(world)
+    await world.run_until_idle()
+    assert await world.status(queued.id) == "failed"
+    fault = await world.node.fetchval("SELECT fault->>'code' FROM messages WHERE id = $1", queued.id)
+    assert (fault, adapter(world).sent) == ("opted_out", [])
+    with pytest.raises(ComposerRefused) as refused:
+        await sending(world).send(world.caller, thread.id, order)
+    assert refused.value.facts["reason"] == "opted_out"
+
+
+async def test_a_code_needs_a_telephone_number(world: World) -> None:
+    adapter(world).listed = [CODE]
+    await sync(world)
+    thread = await world.conversation()
+    part = {"type": "template", "name": "one_tap", "language": "en_US"}
+    await send(world, thread, part)
+    await leave_only_the_username(world)
+    with pytest.raises(ContentTooLarge) as refused:
+        await send(world, thread, part)
+    assert refused.value.facts["reason"] == "template_needs_phone"
+
+
 async def test_the_composer_says_what_a_send_would_be_told(world: World) -> None:
     open_thread, blocked = await world.conversation(), await world.conversation()
     async with world.node.database.session() as connection:

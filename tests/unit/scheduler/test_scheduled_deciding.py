@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 FREE = Standing(
     channel_state="enabled",
     channel_health="healthy",
-    reach=Reach(blocked=False, unreachable=None, marketing_stopped=False),
+    reach=Reach(blocked=False, unreachable=None, marketing_stopped=False, by_phone=True),
     window=WindowRule(24, 168, True),
     window_opened_at=NOW - timedelta(hours=1),
     window_closed_at=None,
