@@ -161,8 +161,8 @@ async def _connect(api: Api, wish: _Wish) -> None:
                 "api_base": wish.api_base,
             },
         )
-    _say_channel(made)
     result = await api.post(f"/v1/channels/{made['id']}/connect")
+    _say_channel(result["channel"])
     _say_findings(result)
     if result["verify_token"] is not None:
         click.echo("\nFor the provider's form, under Webhooks:")

@@ -6,15 +6,17 @@ Nothing is held while a provider is asked. What an answer says about a token tha
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, TypeAlias
 from uuid import UUID
 
 from channels.abilities import Endpoint
 from channels.adapter import AccountFacts, Http
+from channels.types import Account
 from inbox.agents.principal import Principal
 from inbox.connections import asking
 from inbox.connections import repository as rows
-from inbox.connections.directory import RESTRICTION, Channel, ChannelUnknown, Directory
+from inbox.connections.directory import OWNER_OPTION, RESTRICTION, Channel, ChannelUnknown, Directory
 from inbox.connections.health import BILLING, EXPIRY, TOKEN, ChannelHealth, Report
 from inbox.connections.repository import AppRow, ChannelRow
 from inbox.connections.schemas import CheckedAccount, CheckFault, CheckOut, ConnectOut, FindingView
@@ -23,9 +25,9 @@ from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.errors import Conflict
 
 SETUP: Final = "setup"
+"""Aspect of a channel's health: something at the provider is not set up as it has to be."""
 DECIDED_BY_THE_PROVIDER: Final = frozenset({"throughput"})
 """Options that follow what each check finds."""
-"""Aspect of a channel's health: something at the provider is not set up as it has to be."""
 
 Connected: TypeAlias = Callable[[UnitOfWork, Channel], Awaitable[None]]
 
@@ -63,7 +65,8 @@ class Connecting:
         row, app = await self._read(caller, channel_id)
         channel = self._directory.unseal_channel(row)
         found = await asking.ask(self._http, channel.adapter, channel.account)
-        findings = await asking.inspect(self._http, channel.adapter, channel.account, self._endpoint(app))
+        account = _known_better(channel.account, found)
+        findings = await asking.inspect(self._http, channel.adapter, account, self._endpoint(app))
         await self._note(row, channel, found, findings)
         if isinstance(found, CheckFault):
             return CheckOut(False, None, found, findings)
@@ -84,7 +87,8 @@ class Connecting:
         findings: list[FindingView] = []
         fault = found if isinstance(found, CheckFault) else None
         if fault is None:
-            done = await asking.subscribe(self._http, channel.adapter, channel.account, endpoint)
+            account = _known_better(channel.account, found)
+            done = await asking.subscribe(self._http, channel.adapter, account, endpoint)
             if isinstance(done, CheckFault):
                 fault = done
             else:
@@ -158,7 +162,15 @@ def _reports(facts: AccountFacts, findings: Sequence[FindingView]) -> list[Repor
     return reports
 
 
+def _known_better(account: Account, found: AccountFacts | CheckFault) -> Account:
+    """With the owner that the provider has just named, where nobody had entered one."""
+    if isinstance(found, CheckFault) or OWNER_OPTION not in found.options or OWNER_OPTION in account.options:
+        return account
+    return replace(account, options={**account.options, OWNER_OPTION: found.options[OWNER_OPTION]})
+
+
 def _options(own: Mapping[str, str], found: Mapping[str, str], *, connected: bool) -> dict[str, str]:
     """What somebody entered stands, but for what the provider alone decides and may change: the throughput."""
     granted = {name: value for name, value in found.items() if name in DECIDED_BY_THE_PROVIDER}
-    return {**(found if connected else {}), **own, **granted}
+    filled = {name: value for name, value in found.items() if connected or name == OWNER_OPTION}
+    return {**filled, **own, **granted}

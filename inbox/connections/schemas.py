@@ -27,7 +27,16 @@ Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64, 
 AccountId: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
 GivenSecret: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=256)]
 Secrets: TypeAlias = Annotated[list[GivenSecret], Field(min_length=1, max_length=MOST_SECRETS)]
-GivenToken: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
+
+
+def _in_one_line(token: SecretStr) -> SecretStr:
+    """It travels in a header or a path: a line break from a paste would only show when something is sent."""
+    if not all("!" <= character <= "~" for character in token.get_secret_value()):
+        raise ValueError("a token holds no spaces, line breaks or other characters that cannot be seen")
+    return token
+
+
+GivenToken: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=4096), AfterValidator(_in_one_line)]
 
 
 def _with_a_rate(options: dict[str, str]) -> dict[str, str]:

@@ -37,6 +37,7 @@ class Connectable(ScriptedAdapter):
         self.found: list[Finding] | Exception = [WELL]
         self.subscribed: list[Endpoint] = []
         self.inspected: list[Endpoint | None] = []
+        self.owners: list[str | None] = []
 
     async def check(self, http: Http, account: Account) -> AccountFacts:
         if isinstance(self.facts, Exception):
@@ -45,10 +46,12 @@ class Connectable(ScriptedAdapter):
 
     async def subscribe(self, http: Http, account: Account, endpoint: Endpoint) -> list[Finding]:
         self.subscribed.append(endpoint)
+        self.owners.append(account.options.get("waba_id"))
         return self._findings()
 
     async def inspect(self, http: Http, account: Account, endpoint: Endpoint | None) -> list[Finding]:
         self.inspected.append(endpoint)
+        self.owners.append(account.options.get("waba_id"))
         return self._findings()
 
     def _findings(self) -> list[Finding]:
@@ -103,6 +106,17 @@ async def test_options_that_a_person_gave_are_not_replaced(world: World) -> None
     adapter(world).facts = AccountFacts("222", "Acme", {"waba_id": "theirs", "more": "yes"})
     out = await connecting(world).connect(admin(world), channel.id)
     assert out.channel.options == {"waba_id": "mine", "more": "yes"}
+
+
+async def test_the_owner_that_a_check_learns_stays_with_the_channel_and_is_used_at_once(world: World) -> None:
+    adapter(world).facts = AccountFacts("111", "Acme", {"waba_id": "900", "more": "yes"})
+    assert (await connecting(world).check(admin(world), world.channel.id)).ok
+    assert adapter(world).owners == ["900"]
+    assert (await world.node.directory.get(world.workspace_id, world.channel.id)).account.options == {"waba_id": "900"}
+    channel = await world.add_channel("whatsapp", "222")
+    adapter(world).facts = AccountFacts("222", "Acme", {"waba_id": "901"})
+    assert (await connecting(world).connect(admin(world), channel.id)).channel.options == {"waba_id": "901"}
+    assert adapter(world).owners == ["900", "901"]
 
 
 async def test_nothing_is_asked_without_a_public_address(world: World) -> None:

@@ -273,6 +273,7 @@ class TestChannels:
             ({"account_id": "a/../b"}, ("/body/account_id", "string_pattern_mismatch")),
             ({"name": ""}, ("/body/name", "string_too_short")),
             ({"token": ""}, ("/body/token", "too_short")),
+            *(({"token": f"{TOKEN}{odd}"}, ("/body/token", "value_error")) for odd in ("\n", "\r", " x", "\0", "é")),
             ({"options": {"a": 1}}, ("/body/options/a", "string_type")),
             ({"options": {"messages_per_second": "fast"}}, ("/body/options", "value_error")),
             ({"options": {"messages_per_second": "1001"}}, ("/body/options", "value_error")),
@@ -333,6 +334,10 @@ class TestChannels:
         known = await node.directory.find_account(UUID(app["id"]), "1555")
         assert known is not None
         assert known.account.token == "another-token"
+        for odd in ("another-token\r\n", " another-token", "another\ttoken"):
+            refused = await admin.patch(path, {"token": odd})
+            assert faults(refused) == [("/body/token", "value_error")]
+            assert "another" not in refused.text
         assert faults(await admin.patch(path, {"state": "asleep"})) == [("/body/state", "literal_error")]
         assert faults(await admin.patch(path, {"account_id": "2"})) == [("/body/account_id", "extra_forbidden")]
         assert code(await admin.patch(f"/v1/channels/{uuid4()}", {"name": "x"}), 404) == "channel_not_found"

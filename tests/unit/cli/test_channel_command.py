@@ -32,7 +32,7 @@ class Server:
         self.channels: list[dict[str, Any]] = []
         self.apps: list[dict[str, Any]] = []
         self.connected: dict[str, Any] = {
-            "ok": True, "fault": None, "findings": [WELL],
+            "ok": True, "channel": channel(), "fault": None, "findings": [WELL],
             "webhook_url": "https://x.test/hook", "verify_token": "paste me",
         }  # fmt: skip
         self.checked: dict[str, Any] = {"ok": True, "fault": None, "findings": [WELL]}
@@ -109,7 +109,7 @@ def test_a_number_is_connected_through_a_new_app_with_secrets_from_the_environme
 
 def test_a_bot_is_known_by_its_token_which_standard_input_may_bring(server: Server) -> None:
     server.connected["verify_token"] = None
-    result = run("connect", "telegram", given="4711:secret\n")
+    result = run("connect", "telegram", given="  4711:secret\r\n")
     assert result.exit_code == 0, result.output
     assert server.calls[0][2] == {"provider": "telegram", "account_id": "4711", "name": "telegram 4711"}
     assert (server.calls[1][2]["account_id"], server.calls[1][2]["token"]) == ("4711", "4711:secret")
@@ -123,6 +123,14 @@ def test_a_known_account_gets_a_new_token(server: Server) -> None:
     assert result.exit_code == 0, result.output
     patch = ("PATCH", f"/v1/channels/{CHANNEL_ID}", {"token": "4711:new", "options": {"kept": "yes"}})
     assert server.calls[0] == patch
+
+
+def test_connecting_shows_how_the_channel_stands_afterwards(server: Server) -> None:
+    server.channels = [channel(kind="telegram", account_id="4711", health="reauthorise")]
+    server.connected["channel"] = channel(kind="telegram", account_id="4711", health="degraded")
+    result = run("connect", "telegram", given="4711:new\n")
+    assert "[degraded]" in result.output
+    assert "[reauthorise]" not in result.output
 
 
 def test_what_is_broken_is_said_with_its_remedy_and_the_exit_code(server: Server) -> None:
@@ -155,6 +163,8 @@ def test_every_enabled_channel_is_checked_and_one_that_is_broken_is_the_exit_cod
     server.channels = [channel(), channel(state="disabled")]
     assert run("check").exit_code == 0
     assert [path for _, path, _ in server.calls] == [f"/v1/channels/{CHANNEL_ID}/check"]
+    server.checked = {"ok": True, "fault": None, "findings": [WELL, BROKEN]}
+    assert run("check").exit_code == 1, "credentials that work are not enough"
     fault = {"code": "token_invalid", "reason": "It has expired.", "reauthorise": True}
     server.checked = {"ok": False, "fault": fault, "findings": []}
     result = run("check", CHANNEL_ID)
