@@ -38,6 +38,17 @@ class DemoChannel(BaseModel):
     account_id: str
     token: str
 
+    @property
+    def options(self) -> dict[str, str]:
+        """Facts of the kind, for the channel; the simulator is told the same owner of the number."""
+        match self.kind:
+            case "whatsapp":
+                return {"waba_id": f"9{self.account_id}"}
+            case "instagram":
+                return {"stack": "login"}
+            case _:
+                return {}
+
 
 class Bot(BaseModel):
     """The example bot's credentials, as they were shown when it was registered."""

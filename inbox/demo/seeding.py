@@ -49,7 +49,17 @@ class Seeding:
                     await self._register(simulator, channel, endpoints)
             except SimulatorError as error:
                 raise DemoError(f"the simulator did not take the account: {error}") from error
-            return await introduce(self._api, simulator, record)
+            customers = await introduce(self._api, simulator, record)
+        await self._sync_templates()
+        return customers
+
+    async def _sync_templates(self) -> None:
+        """Once the simulator knows the account; later, upkeep does."""
+        number = self._record.channel("whatsapp").account_id
+        channel = next(each for each in await self._api.all("/v1/channels") if each["account_id"] == number)
+        path = f"/v1/channels/{channel['id']}/templates"
+        if not await self._api.all(path):
+            await self._api.post(f"{path}/sync")
 
     # --- people -------------------------------------------------------------------------------------------------------
 
@@ -77,6 +87,9 @@ class Seeding:
                     f"the channel {channel.name} is connected to {found['api_base']}, where no simulator runs now",
                     f"move {self._folder} away to begin with a new demo",
                 )
+            elif missing := channel.options.keys() - found["options"].keys():
+                added = {name: channel.options[name] for name in missing}
+                await self._api.patch(f"/v1/channels/{found['id']}", {"options": {**found["options"], **added}})
 
     def _channel(self, channel: DemoChannel, endpoint: Endpoint) -> Json:
         return {
@@ -86,7 +99,7 @@ class Seeding:
             "name": channel.name,
             "token": channel.token,
             "api_base": self._api_base(channel),
-            "options": {"stack": "login"} if channel.kind == "instagram" else {},
+            "options": channel.options,
         }
 
     def _api_base(self, channel: DemoChannel) -> str:
@@ -143,5 +156,5 @@ class Seeding:
             webhook_url=url,
             verify_token=record.verify_token,
             verify=True,
-            options=options,
+            options={**options, **channel.options},
         )

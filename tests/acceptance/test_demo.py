@@ -192,6 +192,11 @@ def test_every_channel_there_and_back(demo: Demo, start: Callable[..., Program])
     stream = start("watch", "--json")
     stream.wait_for('"start"')
 
+    number = next(one for one in demo.call("/v1/channels")["items"] if one["kind"] == "whatsapp")
+    assert demo.call(f"/v1/channels/{number['id']}/templates")["items"], "templates can be tried at once"
+    checked = demo.call(f"/v1/channels/{number['id']}/check", {})
+    assert "waba_id" not in json.dumps(checked["findings"]), "nothing is missing to look at the account"
+
     for kind in KINDS:
         assert start("say", kind, f"Hello by {kind}", "--as", "Zoë Test", "--wait", "0").process.wait(PATIENCE) == 0
     until(lambda: len(received(stream)) >= len(KINDS) or None, lambda: stream.output)
@@ -204,9 +209,9 @@ def test_every_channel_there_and_back(demo: Demo, start: Callable[..., Program])
     customer = start("say", "whatsapp", "Is anybody there?", "--as", "Zoë Test", "--wait", "50")
     agent = start("watch", "--as", "supervisor", stdin=subprocess.PIPE)
     agent.wait_for("Is anybody there?")
-    number = re.search(r"\[(\d+)\] whatsapp .*Is anybody there", agent.output)
-    assert number is not None
-    agent.write(number[1])
+    listed = re.search(r"\[(\d+)\] whatsapp .*Is anybody there", agent.output)
+    assert listed is not None
+    agent.write(listed[1])
     agent.wait_for("--- Zoë Test ---")
     agent.write("Yes, I am \U0001f642")
     customer.wait_for("Yes, I am \U0001f642")
