@@ -56,6 +56,8 @@ class MessageReceived:
     """Another app owns the thread: shown, never answered by a bot."""
     opens_window: bool = True
     """Whether it (re)starts the provider's messaging window. Always false for echoes."""
+    edited_at: datetime | None = None
+    """Set where only a later wording is known, because the original never came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class MessageEdited:
     parts: tuple[Part, ...]
     occurred_at: datetime
     by_business: bool = False
+    author: Person | None = None
+    """Who wrote, where it is not the peer (groups)."""
 
 
 @dataclass(frozen=True, slots=True)

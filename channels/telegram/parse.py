@@ -217,7 +217,8 @@ def _read_edit(update: _Update, message: JsonObject) -> list[Inbound]:
         return []
     at = as_time(message.get("edit_date")) or as_time(message.get("date")) or UNKNOWN_TIME
     parts = read_parts(message)
-    return [MessageEdited(update.account_id, frame.external_id, frame.peer, parts, at, frame.echo is not None)]
+    business = frame.echo is not None
+    return [MessageEdited(update.account_id, frame.external_id, frame.peer, parts, at, business, frame.author)]
 
 
 def _read_deletions(update: _Update, deleted: JsonObject) -> list[Inbound]:

@@ -158,7 +158,7 @@ def _edit(scope: Scope, message: JsonObject, peer: Person, author: Person | None
     if target is None or not isinstance(edited, dict):
         return None
     when = scope.time_of(message)
-    return MessageEdited(scope.account_id, target, peer, parts_of(edited), when, by_business=by_business)
+    return MessageEdited(scope.account_id, target, peer, parts_of(edited), when, by_business, author)
 
 
 def _revoke(

@@ -23,6 +23,7 @@ from inbox.ingest.repository import Quarantined, RawDelivery
 from inbox.kernel.database import CONTENDED, GONE, Database, DatabaseUnavailable, UnitOfWork
 from inbox.messages.joining import SendsInTheAir
 from inbox.messages.receiving import Item, Receiver, TargetUnknown
+from inbox.messages.revisions import only_known_wording
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +153,7 @@ class Processor:
             failed = [fault for fault in faults if fault.raw is raw]
             for one in routed:
                 try:
-                    async with unit.savepoint():
-                        await self._receiver.receive(unit, one.workspace_id, [one.item])
+                    await self._receive_alone(unit, one)
                 except (*GONE, *CONTENDED):
                     raise
                 except TargetUnknown:
@@ -166,6 +166,18 @@ class Processor:
             await self._close(unit, [raw.id], failed, replay=replay)
 
         await self._database.retrying(work, attempts=ATTEMPTS * 2)
+
+    async def _receive_alone(self, unit: UnitOfWork, one: Routed) -> None:
+        """Raises what receiving raises. The edit of a message that never came is its only trace, so it becomes it."""
+        try:
+            async with unit.savepoint():
+                await self._receiver.receive(unit, one.workspace_id, [one.item])
+        except TargetUnknown:
+            inbound = only_known_wording(one.item.inbound)
+            if inbound is None or _retry_in(one.raw) is not None:
+                raise
+            async with unit.savepoint():
+                await self._receiver.receive(unit, one.workspace_id, [replace(one.item, inbound=inbound)])
 
     async def _close(
         self, unit: UnitOfWork, raw_ids: Sequence[UUID], faults: Sequence[Quarantined], *, replay: bool

@@ -35,6 +35,7 @@ class NewMessage:
     album: str | None
     occurred_at: datetime
     created_at: datetime
+    edited_at: datetime | None
 
 
 async def insert_many(unit: UnitOfWork, workspace_id: UUID, new: Sequence[NewMessage]) -> int:
@@ -43,10 +44,10 @@ async def insert_many(unit: UnitOfWork, workspace_id: UUID, new: Sequence[NewMes
         """
         INSERT INTO messages (workspace_id, id, conversation_id, channel_id, number, direction, author_kind, author_id,
             author_name, external_id, parts, status, reply_to_external_id, reply_to_id, forwarded, referral, album,
-            occurred_at, created_at)
+            occurred_at, created_at, edited_at)
         SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::uuid[],
             $9::text[], $10::text[], $11::jsonb[], $12::text[], $13::text[], $14::uuid[], $15::bool[], $16::jsonb[],
-            $17::text[], $18::timestamptz[], $19::timestamptz[])
+            $17::text[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[])
         ON CONFLICT (workspace_id, channel_id, external_id) DO NOTHING
         """,
         workspace_id,
@@ -68,6 +69,7 @@ async def insert_many(unit: UnitOfWork, workspace_id: UUID, new: Sequence[NewMes
         [m.album for m in new],
         [m.occurred_at for m in new],
         [m.created_at for m in new],
+        [m.edited_at for m in new],
     )
     return int(inserted.rpartition(" ")[2])
 
@@ -94,7 +96,7 @@ def view(message: NewMessage) -> MessageView:
         versions=1,
         occurred_at=message.occurred_at,
         created_at=message.created_at,
-        edited_at=None,
+        edited_at=message.edited_at,
         unsent_at=None,
         origin=None,
     )

@@ -249,6 +249,7 @@ class Receiver:
             album=inbound.album,
             occurred_at=inbound.occurred_at,
             created_at=item.accepted_at,
+            edited_at=inbound.edited_at,
         )
 
     async def _revise(self, batch: _Batch) -> None:

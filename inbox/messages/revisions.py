@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from channels.inbound import MessageEdited, MessageUnsent, PreferenceChanged, ReachabilityChanged, ReactionChanged
+from channels.inbound import (
+    Echo,
+    Inbound,
+    MessageEdited,
+    MessageReceived,
+    MessageUnsent,
+    PreferenceChanged,
+    ReachabilityChanged,
+    ReactionChanged,
+)
 from contacts import reachability
 from inbox.conversations import repository as thread_rows
 from inbox.kernel.database import UnitOfWork
@@ -77,6 +86,27 @@ class Revisions:
             await reachability.resume_marketing(unit, workspace_id, identity_id)
         else:
             await reachability.stop_marketing(unit, workspace_id, identity_id, "asked")
+
+
+def only_known_wording(inbound: Inbound) -> MessageReceived | None:
+    """An edit of a message that will not come any more, as the message that it became. ``None`` where that is no edit,
+    or nobody can say whose.
+
+    It has the id of the original: should that come after all, it is known already, and the later words stand.
+    """
+    if not isinstance(inbound, MessageEdited) or inbound.peer is None or not inbound.peer.addresses:
+        return None
+    return MessageReceived(
+        account_id=inbound.account_id,
+        external_id=inbound.external_id,
+        peer=inbound.peer,
+        parts=inbound.parts,
+        occurred_at=inbound.occurred_at,
+        author=inbound.author,
+        echo=Echo() if inbound.by_business else None,
+        opens_window=False,
+        edited_at=inbound.occurred_at,
+    )
 
 
 def _actor(inbound: ReactionChanged) -> str:

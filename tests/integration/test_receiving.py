@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -312,6 +313,41 @@ async def test_an_edit_that_overtakes_its_message_is_tried_again(line: Line) -> 
     (message,) = await line.messages()
     assert message["parts"][0]["text"] == "better"
     assert await line.node.fetchval("SELECT count(*) FROM quarantine WHERE released_at IS NULL") == 0
+
+
+LAST_TRY = 6
+
+
+async def test_an_edit_whose_message_never_comes_becomes_it(line: Line) -> None:
+    edit = {
+        "from": "15551230001", "id": "wamid.2", "timestamp": "1790000050", "type": "edit",
+        "edit": {"original_message_id": "wamid.1", "message": {"type": "text", "text": {"body": "better"}}},
+    }  # fmt: skip
+    raw = await line.keep(whatsapp_body("111", edit))
+    await line.node.processor.process([replace(raw, retries=LAST_TRY - 1)], replay=True)
+    assert await line.messages() == []
+    await line.node.processor.process([replace(raw, retries=LAST_TRY)], replay=True)
+    assert await line.node.fetchval("SELECT count(*) FROM quarantine WHERE released_at IS NULL") == 0
+    (message,) = await line.messages()
+    assert (message["parts"][0]["text"], message["versions"], message["external_id"]) == ("better", 1, "wamid.1")
+    assert message["edited_at"] == datetime.fromtimestamp(1790000050, UTC)
+    created = [data["message"] for _, kind, data in await line.events() if kind == "message.created"]
+    assert [datetime.fromisoformat(one["edited_at"]) for one in created] == [message["edited_at"]]
+    assert await line.node.fetchval("SELECT window_opened_at FROM conversations") is None
+
+    await line.feed(whatsapp_body("111", whatsapp_text("15551230001", "wamid.1", "worse")))
+    await line.node.processor.process([raw])
+    assert [row["parts"][0]["text"] for row in await line.messages()] == ["better"]
+    assert await line.node.fetchval("SELECT count(*) FROM message_versions") == 0
+
+
+async def test_what_else_lacks_its_message_stays_in_quarantine(line: Line) -> None:
+    revoke = {"from": "15551230001", "id": "wamid.2", "timestamp": "1790000050", "type": "revoke"}
+    raw = await line.keep(whatsapp_body("111", {**revoke, "revoke": {"original_message_id": "wamid.1"}}))
+    await line.node.processor.process([replace(raw, retries=LAST_TRY)], replay=True)
+    (entry,) = await line.node.fetch("SELECT reason, retry_at FROM quarantine WHERE released_at IS NULL")
+    assert tuple(entry) == ("target_unknown", None)
+    assert await line.messages() == []
 
 
 async def test_receipts_of_unknown_messages_are_parked(line: Line) -> None:
