@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from inbox.blocking.pausable import APART
+from inbox.blocking.pausable import APART, Slots
 from inbox.kernel.database import UnitOfWork
 
 
@@ -93,3 +93,8 @@ async def reserve_slots(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID, 
         timedelta(seconds=APART.total_seconds() * count),
     )
     return first
+
+
+async def free_slot(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> Callable[[], datetime]:
+    """The time for one item that goes on by another way than together with the others that a block paused."""
+    return Slots(await reserve_slots(unit, workspace_id, contact_id, 1)).take

@@ -16,6 +16,7 @@ from uuid import UUID
 from inbox.agents.principal import Principal
 from inbox.agents.workspaces import find_times
 from inbox.blocking.pausable import APART
+from inbox.blocking.repository import free_slot
 from inbox.conversations.service import ConversationUnknown
 from inbox.delivery.service import Deliveries
 from inbox.kernel.database import Contended, Database, UnitOfWork
@@ -25,13 +26,13 @@ from inbox.kernel.versions import VersionChanged
 from inbox.messages.preview import outgoing_preview
 from inbox.messages.schemas import SendIn
 from inbox.messages.sending import ComposerRefused
-from scheduler.scheduled import plans
+from scheduler.scheduled import occurrence_rows, plans
 from scheduler.scheduled import repository as rows
 from scheduler.scheduled.deciding import Outcome
 from scheduler.scheduled.drafting import refuse_if_never
 from scheduler.scheduled.errors import NotTheAuthor, ScheduledUnknown, TooLateToChange
 from scheduler.scheduled.firing import templates_only
-from scheduler.scheduled.handing import KIND, HandOver, Place
+from scheduler.scheduled.handing import KIND, HandOver, Place, occurrence
 from scheduler.scheduled.plans import Due, Plan
 from scheduler.scheduled.repository import Scheduled
 from scheduler.scheduled.schemas import ResumeIn, ScheduledView, SchedulePatch, content_of, stored_content
@@ -127,7 +128,11 @@ class Changes:
         async def work(unit: UnitOfWork, held: Held) -> str:
             self._expect(held.row, "held")
             _same(held.row, version)
-            await self.go_on(unit, caller, held, None if body.when is None else body.when.plan())
+            plan = None if body.when is None else body.when.plan()
+            slot = None
+            if plan is None and held.row.reason == "blocked":
+                slot = await free_slot(unit, caller.workspace_id, held.row.contact_id)
+            await self.go_on(unit, caller, held, plan, slot)
             return "resumed"
 
         return await self._change(caller, scheduled_id, work)
@@ -146,18 +151,29 @@ class Changes:
             self._plan_anew(row, plan, first_time(plan, place.zone, held.now))
         else:
             due = row.due if row.by_hand else plans.again(row.due, row.asked, place.zone)
-            if due.at > held.now + (APART if slot is not None else timedelta(0)):
+            settled = row.recurring and await occurrence_rows.is_settled(unit, caller.workspace_id, row)
+            if not settled and due.at > held.now + (APART if slot is not None else timedelta(0)):
                 row.move(due, by_hand=row.by_hand)
-            elif row.recurring:
-                following = plans.following(row.asked, place.zone, row.local, held.now, row.occurrences)
-                if following is None:
-                    raise TooLateToChange.of(row, "It has no further occurrence: give it another time, or send it now.")
-                row.move(following)
+            elif row.recurring and (settled or due.at <= held.now):
+                await self._to_next(unit, caller.workspace_id, held, None if settled else due)
             else:
                 row.move(Due(held.now if slot is None else slot(), due.local, due.zone), by_hand=True)
         row.hold_after_number, row.anchored_at = place.thread.last_inbound_number, held.now
         row.become("scheduled", None, held.now)
         await self._hand_over.set_timer(unit, caller.workspace_id, row)
+
+    async def _to_next(self, unit: UnitOfWork, workspace_id: UUID, held: Held, missed: Due | None) -> None:
+        """The next occurrence from now on. ``missed``: the first one that came while it was held."""
+        row, zone = held.row, held.place.zone
+        for due in [] if missed is None else plans.passed(row.asked, zone, missed, held.now):
+            row.due_at, row.local, row.zone = due.at, due.local, due.zone
+            row.occurrences += 1
+            skipped = occurrence(row, Outcome("skipped", "held"), local=row.local)
+            await occurrence_rows.put(unit, workspace_id, row, skipped)
+        following = plans.following(row.asked, zone, row.local, held.now, row.occurrences)
+        if following is None:
+            raise TooLateToChange.of(row, "It has no further occurrence: give it another time, or send it now.")
+        row.move(following)
 
     # --- what they share ----------------------------------------------------------------------------------------------
 

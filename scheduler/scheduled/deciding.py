@@ -120,7 +120,12 @@ def closed(facts: Facts) -> Verdict | None:
 
 
 def late(facts: Facts) -> Verdict | None:
-    return None if facts.now - facts.due_at <= facts.late_after else _by(facts.catch_up, "late")
+    return too_late(facts.now, facts.due_at, facts.late_after, facts.catch_up)
+
+
+def too_late(now: datetime, due_at: datetime, late_after: timedelta, catch_up: Policy) -> Stop | None:
+    """What its policy makes of lateness, if it is late and the policy is not to send it."""
+    return None if now - due_at <= late_after else _by(catch_up, "late")
 
 
 def hours(facts: Facts) -> Verdict | None:

@@ -23,7 +23,7 @@ from inbox.messages.schemas import SendIn, TemplateIn
 from inbox.messages.sending import ComposerRefused
 from scheduler.scheduled import plans
 from scheduler.scheduled import repository as rows
-from scheduler.scheduled.deciding import HELD, Facts, Go, Ignore, Later, Outcome, Stop, decide
+from scheduler.scheduled.deciding import HELD, Facts, Go, Ignore, Later, Outcome, Stop, decide, too_late
 from scheduler.scheduled.handing import HandOver, Place
 from scheduler.scheduled.repository import Scheduled
 from scheduler.scheduled.schemas import content_of
@@ -63,6 +63,8 @@ class Firing:
         verdict = decide(facts)
         if isinstance(verdict, Ignore):
             return
+        # Its time may have become an earlier one while it waited for the later: nobody was late before that.
+        since = max(due.at, row.due_at)
         # As the zone that counts now has it.
         row.due_at, row.zone = due.at, due.zone
         match verdict:
@@ -76,7 +78,7 @@ class Firing:
             case Stop(state=state, reason=reason):
                 await self._stop(unit, workspace_id, row, place, Outcome(state, reason), facts.now)
             case Go(fallback=fallback):
-                await self._go(unit, workspace_id, row, place, facts.now, fallback=fallback)
+                await self._go(unit, workspace_id, row, place, facts.now, since, fallback=fallback)
         await self._hand_over.ties.settle(unit, workspace_id, place.thread)
 
     async def _facts(self, unit: UnitOfWork, row: Scheduled, place: Place, due_at: datetime, *, meant: bool) -> Facts:
@@ -101,7 +103,15 @@ class Firing:
         )
 
     async def _go(
-        self, unit: UnitOfWork, workspace_id: UUID, row: Scheduled, place: Place, now: datetime, *, fallback: bool
+        self,
+        unit: UnitOfWork,
+        workspace_id: UUID,
+        row: Scheduled,
+        place: Place,
+        now: datetime,
+        since: datetime,
+        *,
+        fallback: bool,
     ) -> None:
         try:
             message = await self._hand_over.queue(unit, row, place, now, fallback=fallback, by=None)
@@ -110,7 +120,7 @@ class Firing:
         except InboxError as error:
             await self._stop(unit, workspace_id, row, place, refusal(error), now)
             return
-        self._hand_over.measure(unit, row, now)
+        self._hand_over.measure(unit, row, now, since)
         self._hand_over.handed(row, message, now, fallback=fallback)
         detail = {"message_id": str(message.id), "lateness_ms": row.lateness_ms, "fallback": fallback}
         await self._hand_over.conclude(unit, row, place, Outcome("due"), now)
@@ -129,15 +139,19 @@ class Firing:
             await self._rezone(unit, timer)
 
     async def _rezone(self, unit: UnitOfWork, timer: Timer) -> None:
-        """Also earlier, if need be: then the timer that stands would be late, and its number is no longer meant."""
+        """Also earlier, if need be: then the timer that stands would be late, and its number is no longer meant.
+
+        What is too late by the zone that counts now was missed, and its policy decides; what is sent nevertheless is
+        due from now on.
+        """
         given = timer.payload.get("contact_id")
         contact_id = None if given is None else UUID(str(given))
         ids = await rows.in_wrong_zone(unit, timer.workspace_id, contact_id, AT_ONCE)
         if len(ids) == AT_ONCE:
-            now = await rows.database_time(unit)
-            await set_timer(unit, timer.workspace_id, REZONE, str(new_id()), now, timer.payload)
+            again = await rows.database_time(unit)
+            await set_timer(unit, timer.workspace_id, REZONE, str(new_id()), again, timer.payload)
         threads, found = await lock(unit, timer.workspace_id, ids)
-        times = await find_times(unit, timer.workspace_id)
+        times, now = await find_times(unit, timer.workspace_id), await rows.database_time(unit)
         for row in found:
             if row.state != "scheduled" or row.by_hand:
                 continue
@@ -145,7 +159,14 @@ class Firing:
             due = plans.again(row.due, row.asked, place.zone)
             if due == row.due:
                 continue
-            row.move(due)
+            late = too_late(now, due.at, timedelta(seconds=row.late_after), row.catch_up)
+            if late is not None:
+                row.due_at, row.zone = due.at, due.zone
+                outcome = Outcome(late.state, late.reason)
+                await self._stop(unit, timer.workspace_id, row, place, outcome, now)
+                await self._hand_over.ties.settle(unit, timer.workspace_id, place.thread)
+                continue
+            row.move(replace(due, at=max(due.at, now)))
             await self._hand_over.set_timer(unit, timer.workspace_id, row)
             detail = {"due_at": row.due_at.isoformat(), "reason": "time_zone"}
             await self._hand_over.tell(unit, timer.workspace_id, row, "postponed", None, detail)

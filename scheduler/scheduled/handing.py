@@ -93,8 +93,9 @@ class HandOver:
         """Note on the row that the message is on its way."""
         row.message_id, row.fell_back, row.handed_at = message.id, fallback, now
 
-    def measure(self, unit: UnitOfWork, row: Scheduled, now: datetime) -> None:
-        late = max(timedelta(0), now - row.due_at)
+    def measure(self, unit: UnitOfWork, row: Scheduled, now: datetime, since: datetime) -> None:
+        """``since``: its time, or when it became its time."""
+        late = max(timedelta(0), now - since)
         row.lateness_ms = round(late.total_seconds() * 1000)
         unit.after_commit(partial(self._observe, late.total_seconds()))
 

@@ -52,14 +52,27 @@ async def last(unit: UnitOfWork, workspace_id: UUID, scheduled_id: UUID, limit: 
 
 
 async def anything_left(unit: UnitOfWork, workspace_id: UUID, message_id: UUID) -> bool:
-    """Whether a part of this message was accepted by the provider."""
+    """Whether a part of this message has reached the customer, or may have: one that was refused later has not."""
     left: bool = await unit.fetchval(
         """SELECT EXISTS (SELECT FROM deliveries WHERE workspace_id = $1 AND message_id = $2
-           AND (sent_at IS NOT NULL OR state IN ('sending', 'uncertain')))""",
+           AND (sent_at IS NOT NULL AND state <> 'failed' OR state IN ('sending', 'uncertain')))""",
         workspace_id,
         message_id,
     )
     return left
+
+
+async def is_settled(unit: UnitOfWork, workspace_id: UUID, row: Scheduled) -> bool:
+    """Whether the occurrence at which ``row`` stands came already, and what became of it is written down."""
+    settled: bool = await unit.fetchval(
+        """SELECT EXISTS (SELECT FROM scheduled_occurrences
+           WHERE workspace_id = $1 AND scheduled_id = $2 AND plan_number = $3 AND local = $4)""",
+        workspace_id,
+        row.id,
+        row.plan_number,
+        row.local,
+    )
+    return settled
 
 
 _OCCURRENCE: Final = ", ".join(one.name for one in fields(OccurrenceView))

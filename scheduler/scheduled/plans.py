@@ -17,6 +17,8 @@ from scheduler.recurrence import Recurrence
 MINUTE: Final = "%Y-%m-%dT%H:%M"
 FORGIVEN: Final = timedelta(minutes=1)
 """A time that has just passed is meant as soon as possible: people type, and networks take their time."""
+MOST_PASSED: Final = 100
+"""What is held for long and recurs often has missed more than anybody wants to read."""
 FARTHEST: Final = timedelta(days=5 * 366)
 
 
@@ -95,6 +97,17 @@ def following(plan: Plan, contact_zone: str, last: str | None, now: datetime, ma
     if not isinstance(plan, AgainAndAgain) or (plan.count is not None and made >= plan.count):
         return None
     return _occurrence(plan, contact_zone, now, last)
+
+
+def passed(plan: Plan, contact_zone: str, due: Due, now: datetime) -> list[Due]:
+    """``due`` and the occurrences after it that have come by ``now``; ``MOST_PASSED`` at most."""
+    found: list[Due] = []
+    following: Due | None = due
+    while following is not None and following.at <= now and len(found) < MOST_PASSED:
+        found.append(following)
+        assert isinstance(plan, AgainAndAgain), "nothing else comes again"
+        following = _occurrence(plan, contact_zone, following.at, following.local)
+    return found
 
 
 def _occurrence(plan: AgainAndAgain, contact_zone: str, after: datetime, last: str | None) -> Due | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -14,12 +15,14 @@ from scheduled_world import Stage, at, make_stage
 import inbox.conversations.service
 import inbox.messages.sending
 import scheduler.clock
+from channels.inbound import StatusReported
+from channels.types import Fault
 from contacts.schemas import ContactIn
 from contacts.service import Contacts
 from inbox.agents.principal import Principal
 from inbox.agents.schemas import WorkspacePatch
 from inbox.agents.workspaces import Workspaces
-from inbox.blocking.pausable import Slots
+from inbox.blocking.pausable import APART, Slots
 from inbox.blocking.schemas import BlockIn
 from inbox.conversations.repository import Thread
 from inbox.kernel.secrets import Passwords
@@ -28,6 +31,7 @@ from scheduler.scheduled.repository import Scheduled
 from scheduler.scheduled.schemas import ResumeIn, SchedulePatch
 
 TEMPLATE = {"type": "template", "name": "hello", "language": "en", "components": [{"type": "body", "parameters": []}]}
+SHUT = Fault("window_closed", "The window is closed.", "131047")
 DAILY = {"type": "recurring", "cron": "0 9 * * *", "zone": "Europe/Berlin"}
 
 
@@ -114,6 +118,36 @@ async def test_the_zone_at_its_time_counts_even_where_nobody_told(stage: Stage) 
     row = await stage.row(made.id)
     assert (row.state, row.due_at) == ("scheduled", instant(local, west))
     assert await stage.messages(made.id) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted"), [("send", ("due", None)), ("skip", ("skipped", "late")), ("hold", ("held", "late"))]
+)
+async def test_a_zone_by_which_its_time_has_passed_makes_it_late(
+    stage: Stage, policy: str, wanted: tuple[str, str | None]
+) -> None:
+    thread, now = await stage.world.conversation(), datetime.now(UTC)
+    await live_in(stage, thread, "Etc/GMT+3")
+    local = f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M}"
+    made = await stage.schedule(thread, when={"type": "local", "local": local}, catch_up={"policy": policy})
+    await live_in(stage, thread, "Etc/GMT-14")
+    await stage.fire()
+    await stage.fire()
+    assert await stage.state(made.id) == wanted
+    assert all(late < 10 for late in stage.process.lateness), "it counts from the change on, not from the time before"
+    assert len(stage.process.lateness) == (1 if policy == "send" else 0)
+
+
+async def test_a_zone_found_at_its_time_counts_from_then_on(stage: Stage) -> None:
+    """The column alone is changed, and the timer of the old time fires."""
+    thread, now = await stage.world.conversation(), datetime.now(UTC)
+    await live_in(stage, thread, "UTC")
+    made = await stage.schedule(thread, when={"type": "local", "local": f"{now:%Y-%m-%dT%H:%M}"})
+    await stage.execute("UPDATE contacts SET time_zone = 'Etc/GMT-14'")
+    await stage.fire()
+    assert await stage.state(made.id) == ("due", None)
+    (late,) = stage.process.lateness
+    assert late < 70
 
 
 async def test_a_person_who_moved_it_is_not_overruled_by_a_zone(stage: Stage) -> None:
@@ -236,6 +270,25 @@ async def _deliveries(stage: Stage, row: Scheduled) -> list[str]:
     return [str(one[0]) for one in found]
 
 
+async def test_a_window_that_is_closed_by_the_providers_word_holds_it(stage: Stage) -> None:
+    """It had taken the message, and told later that it did not deliver it."""
+    thread = await stage.world.conversation()
+    made = await stage.schedule(thread)
+    assert await stage.come_due(made.id) == ("due", None)
+    await stage.world.run_until_idle()
+    assert await stage.state(made.id) == ("sent", None)
+    external_id = await stage.world.node.fetchval("SELECT external_id FROM deliveries")
+    await stage.world.receive(StatusReported("111", external_id, "failed", datetime.now(UTC), SHUT))
+    assert await stage.state(made.id) == ("held", "window_closed")
+    await stage.reply()
+    resumed = await stage.room.changes.resume(stage.caller, made.id, ResumeIn())
+    assert resumed.state == "scheduled"
+    await stage.fire()
+    await stage.world.run_until_idle()
+    assert await stage.state(made.id) == ("sent", None)
+    assert len(stage.world.adapter.sent) == 2
+
+
 # --- recurrences ------------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +343,51 @@ async def test_an_occurrence_that_is_skipped_does_not_end_it_and_one_that_is_hel
     assert resumed.state == "scheduled"
     assert resumed.due_at > datetime.now(UTC)
     assert dict(await stage.timers()) == {f"{made.id}/{(await stage.row(made.id)).timer_number}": resumed.due_at}
+
+
+async def test_resuming_loses_no_occurrence_that_is_still_to_come(stage: Stage) -> None:
+    thread = await stage.world.conversation()
+    made = await stage.schedule(thread, when=DAILY)
+    await stage.blocks.block(stage.caller, thread.contact_id, BlockIn())
+    await stage.blocks.unblock(stage.caller, thread.contact_id)
+    soon = datetime.now(UTC) + timedelta(seconds=20)
+    await stage.execute("UPDATE scheduled_messages SET due_at = $1, by_hand = true", soon)
+    resumed = await stage.room.changes.resume(stage.caller, made.id, ResumeIn())
+    assert (resumed.state, resumed.local) == ("scheduled", made.local), "later, but the same"
+    assert resumed.due_at > soon
+    assert await stage.come_due(made.id) == ("scheduled", None)
+    assert await occurrences(stage, made.id) == [("due", None)]
+
+
+async def test_what_a_held_one_has_missed_is_written_down_as_skipped(stage: Stage) -> None:
+    made = await stage.schedule(await stage.world.conversation(), when={**DAILY, "count": 20}, hold_on_reply=True)
+    await stage.reply()
+    await stage.execute(
+        """UPDATE scheduled_messages SET due_at = due_at - interval '3 days',
+               local = to_char(local::timestamp - interval '3 days', 'YYYY-MM-DD"T"HH24:MI')"""
+    )
+    resumed = await stage.room.changes.resume(stage.caller, made.id, ResumeIn())
+    assert (resumed.local, resumed.due_at) == (made.local, made.due_at), "the next one, and none is lost"
+    assert await occurrences(stage, made.id) == [("skipped", "held")] * 3
+    assert resumed.occurrences == 3
+
+
+async def test_who_moves_west_while_an_occurrence_is_held_does_not_get_it_again(stage: Stage) -> None:
+    thread, now = await stage.world.conversation(), datetime.now(UTC)
+    await live_in(stage, thread, "UTC")
+    when = {"type": "recurring", "cron": f"{now.minute} {now.hour} * * *"}
+    made = await stage.schedule(thread, when=when, when_closed="hold")
+    local = f"{now:%Y-%m-%dT%H:%M}"
+    await stage.execute("UPDATE conversations SET status = 'closed'")
+    await stage.execute("UPDATE scheduled_messages SET local = $1, due_at = now()", local)
+    await stage.execute("UPDATE timers SET due_at = now(), next_at = now()")
+    await stage.fire()
+    assert await stage.state(made.id) == ("held", "conversation_closed")
+    await stage.execute("UPDATE conversations SET status = 'open'")
+    await live_in(stage, thread, "Etc/GMT+5")
+    resumed = await stage.room.changes.resume(stage.caller, made.id, ResumeIn())
+    assert str(resumed.local) > local
+    assert await occurrences(stage, made.id) == [("held", "conversation_closed")]
 
 
 async def test_one_more_in_between_leaves_the_next_where_it_is(stage: Stage) -> None:
@@ -392,6 +490,24 @@ async def test_a_block_shows_what_it_held_and_people_decide_without_a_burst(stag
     assert stage.world.adapter.sent == []
     with_block = cast(Any, [await stage.state(one.id) for one in (*overdue, ahead)])
     assert with_block == [("scheduled", None), ("scheduled", None), ("cancelled", None), ("scheduled", None)]
+
+
+async def test_what_a_block_held_gets_a_time_of_its_own_at_any_door(stage: Stage) -> None:
+    thread = await stage.world.conversation()
+    made = [await stage.schedule(thread) for _ in range(3)]
+    ahead = await stage.schedule(thread, when=at(timedelta(days=2)))
+    await stage.blocks.block(stage.caller, thread.contact_id, BlockIn())
+    for one in made:
+        await stage.bring_forward(one.id, timedelta(hours=1))
+    await stage.blocks.unblock(stage.caller, thread.contact_id)
+    before = datetime.now(UTC)
+    due = [(await stage.room.changes.resume(stage.caller, one.id, ResumeIn())).due_at for one in made]
+    assert due[0] >= before + APART
+    assert [later - earlier >= APART for earlier, later in pairwise(due)] == [True, True]
+    kept = await stage.room.changes.resume(stage.caller, ahead.id, ResumeIn())
+    assert kept.due_at == ahead.due_at
+    await stage.fire()
+    assert stage.world.adapter.sent == []
 
 
 NIGHTS: list[tuple[str, dict[str, Any], str | None, str, str]] = [
