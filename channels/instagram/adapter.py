@@ -88,6 +88,7 @@ class InstagramAdapter(MessagingAdapter):
                 extras=_EXTRAS,
                 watched=_FIELDS,
                 webhook_object="Instagram",
+                webhook_fields=(*_FIELDS, *_EXTRAS),
                 permissions=(),  # nothing on this stack tells them
             )
         return Needs(
@@ -99,6 +100,7 @@ class InstagramAdapter(MessagingAdapter):
             extras=PAGE_EXTRAS,
             watched=(),  # which of Instagram's events come is chosen in the app, not on the Page
             webhook_object="Instagram",
+            webhook_fields=(*_FIELDS, *_EXTRAS),
             permissions=("instagram_basic", "instagram_manage_messages", "pages_manage_metadata"),
         )
 

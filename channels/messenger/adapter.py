@@ -47,6 +47,7 @@ class MessengerAdapter(MessagingAdapter):
             extras=PAGE_EXTRAS,
             watched=PAGE_FIELDS,
             webhook_object="Page",
+            webhook_fields=(*PAGE_FIELDS, *PAGE_EXTRAS),
             permissions=("pages_messaging", "pages_manage_metadata"),
         )
 

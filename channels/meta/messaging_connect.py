@@ -45,6 +45,8 @@ class Needs:
     """What a look has to find subscribed."""
     webhook_object: str
     """Its name in the webhook settings of an app."""
+    webhook_fields: tuple[str, ...]
+    """What has to be chosen there: not always called as at the edge that subscribes."""
     permissions: tuple[str, ...]
     """Of the token; empty where Meta does not tell them."""
 
@@ -67,7 +69,7 @@ async def subscribe(graph: GraphApi, http: Http, account: Account, needs: Needs,
         "warning",
         "Where Meta delivers is set in the app, once for all its accounts, and cannot be seen from here.",
         f"In the app's settings at Meta, under Webhooks, object {needs.webhook_object}: enter the callback URL "
-        f"{endpoint.url} with its verify token, and subscribe to {', '.join(needs.fields)}.",
+        f"{endpoint.url} with its verify token, and subscribe to {', '.join(needs.webhook_fields)}.",
     )
     return [done, by_hand]
 

@@ -6,6 +6,7 @@ to work on the day something else does not. Channel facts, sections 1.1 and 1.5.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, Literal
 from urllib.parse import quote
@@ -72,16 +73,16 @@ async def check(graph: GraphApi, http: Http, account: Account) -> AccountFacts:
 
 async def subscribe(graph: GraphApi, http: Http, account: Account, endpoint: Endpoint) -> list[Finding]:
     """The app hears of the account's events, and hears of them at our address, whatever the app's own says."""
+    path = f"{waba_of(account)}/subscribed_apps"
     override = {"override_callback_uri": endpoint.url, "verify_token": endpoint.verify_token}
-    await graph.call(
-        http,
-        account,
-        "POST",
-        f"{waba_of(account)}/subscribed_apps",
-        json={**override} if endpoint.verify_token else None,
-        repeatable=True,
-        error=FetchError,
-    )
+    body: JsonObject | None = {**override} if endpoint.verify_token else None
+    try:
+        await graph.call(http, account, "POST", path, json=body, repeatable=True, error=FetchError)
+    except FetchError as error:
+        remedy = _REMEDIES.get(error.fault.provider_code or "") or _REMEDIES.get(error.fault.code)
+        if remedy is None:
+            raise
+        raise FetchError(replace(error.fault, reason=f"{error.fault.reason} {remedy}")) from error
     by_hand = Finding(
         "webhook_fields",
         "warning",
@@ -93,6 +94,19 @@ async def subscribe(graph: GraphApi, http: Http, account: Account, endpoint: End
         unset = Finding("webhook", "warning", "Without a verify token the address cannot be set from here.", remedy)
         return [Finding("subscription", "ok", "The app is subscribed to the account."), unset, by_hand]
     return [Finding("subscription", "ok", f"Events of the account go to {endpoint.url}."), by_hand]
+
+
+_RIGHT_WABA: Final = (
+    "Enter the right waba_id with the channel: the id of the WhatsApp Business Account that owns the number, as "
+    "WhatsApp Manager shows it. The token must be of a user who may see that account."
+)
+_REMEDIES: Final = {
+    "2200": "See that INBOX_PUBLIC_URL is this installation's address on the internet and opens there, then connect "
+    "the channel again.",
+    "not_found": _RIGHT_WABA,
+    "permission_missing": _RIGHT_WABA,
+}
+"""What to do when the subscription is refused, by the code of Meta or by ours."""
 
 
 async def inspect(
@@ -214,7 +228,11 @@ async def _of_subscription(graph: GraphApi, http: Http, account: Account, token:
     try:
         apps = await graph.pages(http, account, f"{waba_of(account)}/subscribed_apps", query={})
     except FetchError as error:
-        return [Finding("subscription", "warning", error.fault.reason, "Enter the right waba_id for the channel.")]
+        if error.fault.retryable:
+            return [Finding("subscription", "warning", error.fault.reason, "Look again in a few minutes.")]
+        # Without an id nothing can be asked, so nothing is known to be wrong.
+        state: Literal["warning", "broken"] = "broken" if account.options.get("waba_id") else "warning"
+        return [Finding("subscription", state, error.fault.reason, _RIGHT_WABA)]
     ids = {as_id(as_object(app.get("whatsapp_business_api_data")).get("id")) or as_id(app.get("id")) for app in apps}
     ours = token.app_id if token is not None else None
     if not apps or (ours is not None and ours not in ids):

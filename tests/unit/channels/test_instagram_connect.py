@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -55,6 +56,9 @@ async def test_each_stack_is_subscribed_where_it_delivers(account: Account, url:
     assert some <= set(http.last.query["subscribed_fields"].split(","))
     assert (done.state, by_hand.state) == ("ok", "warning")
     assert "object Instagram" in (by_hand.remedy or "")
+    for chosen in ("messages", "messaging_seen", "message_edit", "standby", "messaging_handover"):
+        assert chosen in re.findall(r"\w+", by_hand.remedy or "")
+    assert "message_deliveries" not in (by_hand.remedy or ""), "that is a field of Pages"
 
 
 async def test_a_page_without_an_instagram_account() -> None:

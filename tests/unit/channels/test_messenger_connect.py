@@ -60,6 +60,7 @@ async def test_every_event_is_subscribed_and_the_rest_is_told() -> None:
     assert (done.code, done.state) == ("subscription", "ok")
     assert (by_hand.code, by_hand.state) == ("webhook", "warning")
     assert ENDPOINT.url in (by_hand.remedy or "")
+    assert all(one in (by_hand.remedy or "") for one in (*PAGE_FIELDS, *PAGE_EXTRAS))
     assert "sesame" not in repr(by_hand)
 
 

@@ -120,6 +120,16 @@ async def test_an_endpoint_that_meta_cannot_verify() -> None:
         await ADAPTER.subscribe(http, ACCOUNT, HOOK)
     assert "HTTPS" in refused.value.fault.reason
     assert "HTTP 403" in refused.value.fault.reason
+    assert "INBOX_PUBLIC_URL" in refused.value.fault.reason, "what to do about it"
+
+
+@pytest.mark.parametrize("error", [{"code": 100, "error_subcode": 33}, {"code": 200}], ids=["unknown", "not ours"])
+async def test_an_account_that_is_not_the_numbers(error: JsonObject) -> None:
+    http = FakeHttp()
+    http.answer({"error": error}, status=400)
+    with pytest.raises(FetchError) as refused:
+        await ADAPTER.subscribe(http, ACCOUNT, HOOK)
+    assert "waba_id" in refused.value.fault.reason, "what to do about it"
 
 
 async def test_without_the_account_there_is_nothing_to_subscribe() -> None:
@@ -184,7 +194,9 @@ async def test_where_all_is_well_every_finding_says_so() -> None:
         ("token", token(scopes=[SCOPES[0]]), "token_scope", "broken", SCOPES[1]),
         ("apps", {"data": []}, "subscription", "broken", "no events"),
         ("apps", {"data": [{"id": "78"}]}, "subscription", "broken", "no events"),
-        ("apps", GONE, "subscription", "warning", "parameter"),
+        ("apps", GONE, "subscription", "broken", "parameter"),
+        ("apps", {"error": {"code": 100, "error_subcode": 33}}, "subscription", "broken", "no such object"),
+        ("apps", {"error": {"code": 2}}, "subscription", "warning", "temporary"),
         (
             "health",
             {
@@ -252,6 +264,15 @@ async def test_a_number_that_cannot_be_read_is_a_finding_and_no_error(
     [found] = await ADAPTER.inspect(http, ACCOUNT, HOOK)
     assert (found.code, found.state) == (code, state)
     assert found.remedy
+
+
+async def test_without_the_account_the_subscription_is_not_judged() -> None:
+    http = FakeHttp()
+    for answer in (NUMBER, token(), GONE, GONE):
+        http.answer(answer)
+    found = await ADAPTER.inspect(http, Account("whatsapp", "111", TOKEN), None)
+    [subscription] = [one for one in found if one.code == "subscription"]
+    assert (subscription.state, "waba_id" in (subscription.remedy or "")) == ("warning", True)
 
 
 async def test_without_an_endpoint_the_webhook_is_not_judged() -> None:
