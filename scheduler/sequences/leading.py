@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from contacts import repository as contact_rows
 from contacts.service import ContactUnknown
 from inbox.agents.principal import Principal
+from inbox.blocking.repository import free_slot
 from inbox.conversations.repository import Thread
 from inbox.kernel.database import Database, UnitOfWork
 from inbox.kernel.errors import Conflict, NotFound
@@ -26,6 +27,9 @@ from scheduler.sequences.schemas import EnrollmentQuery, EnrollmentView
 from scheduler.sequences.service import get
 from scheduler.sequences.versions import move_to
 from scheduler.sequences.walking import KIND, Round, Run, Walking
+
+BLOCKED: Final = "blocked"
+"""The reason of what a block paused."""
 
 
 class EnrollmentUnknown(NotFound):
@@ -123,7 +127,10 @@ class Enrollments:
 
         async def decide(held: Held) -> str:
             _require(held.row, "paused")
-            await self.go_on(held, now=now)
+            slot = None
+            if held.row.reason == BLOCKED:
+                slot = await free_slot(held.unit, caller.workspace_id, held.row.contact_id)
+            await self.go_on(held, now=now, slot=slot)
             return "resumed"
 
         return await self._decide(caller, enrollment_id, decide)
@@ -186,7 +193,7 @@ class Enrollments:
 
     async def go_on(self, held: Held, *, now: bool, slot: Callable[[], datetime] | None = None) -> None:
         """A paused one: what is due later keeps its time; what is overdue waits anew, from now or from its ``slot`` on,
-        or comes now. Raises ``EnrollmentState`` when the contact is blocked."""
+        or comes now (in its ``slot``, if it has one). Raises ``EnrollmentState`` when the contact is blocked."""
         row, due_at = held.row, held.row.due_at
         if held.blocked:
             raise EnrollmentState("the contact is blocked", **_standing(row), what_happened="blocked")
@@ -194,7 +201,8 @@ class Enrollments:
         if row.message_id is not None:
             return  # it was on its way when this was paused: what comes of it leads on
         if now and held.run.step is not None:
-            await self._walking.wait_until(held.unit, held.around, held.run, held.around.now)
+            soon = held.around.now if slot is None else slot()
+            await self._walking.wait_until(held.unit, held.around, held.run, soon)
         elif due_at is not None and due_at > held.around.now and row.waits_since is None:
             await self._walking.wait_until(held.unit, held.around, held.run, due_at)
         elif due_at is not None and due_at > held.around.now:

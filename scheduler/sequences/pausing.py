@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 from uuid import UUID
 
 from inbox.agents.principal import Principal
@@ -13,10 +12,8 @@ from inbox.kernel.errors import Conflict
 from inbox.kernel.timers import cancel_timers
 from scheduler.sequences import enrollment_rows as rows
 from scheduler.sequences.enrollment_rows import Enrollment
-from scheduler.sequences.leading import Decision, Enrollments, EnrollmentState, Held
+from scheduler.sequences.leading import BLOCKED, Decision, Enrollments, EnrollmentState, Held
 from scheduler.sequences.walking import KIND
-
-BLOCKED: Final = "blocked"
 
 
 class PausedEnrollments:

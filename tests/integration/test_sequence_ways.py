@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -197,6 +198,24 @@ async def test_what_a_block_paused_is_shown_and_resumed_one_after_the_other(stag
     again = await room.resume(stage.caller, thread.contact_id, enrollments[:1], Slots(now))
     assert [one.outcome for one in again] == ["refused"]
     assert len(await stage.timers(enrollments[0])) >= 1, "who was refused did not lose the timer"
+
+
+@pytest.mark.parametrize("now", [False, True])
+async def test_what_a_block_paused_goes_on_a_minute_apart_one_by_one_too(stage: Stage, now: bool) -> None:
+    thread = await stage.world.conversation()
+    sequences = [await stage.sequence(step("one"), name=f"Number {n}") for n in range(3)]
+    enrollments = [await stage.enrol(sequence, thread) for sequence in sequences]
+    await stage.blocks.block(stage.caller, thread.contact_id, BlockIn())
+    await stage.blocks.unblock(stage.caller, thread.contact_id)
+    before = await stage.world.node.fetchval("SELECT now()")
+    due = []
+    for one in enrollments:
+        resumed = await stage.room.enrollments.resume(stage.caller, one, now=now)
+        assert resumed.next is not None
+        assert resumed.next.due_at is not None
+        due.append(resumed.next.due_at)
+    assert due[0] >= before + APART
+    assert [later - earlier >= APART for earlier, later in pairwise(due)] == [True, True]
 
 
 async def test_what_a_block_paused_can_be_ended_while_it_lasts(stage: Stage) -> None:
