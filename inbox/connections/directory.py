@@ -6,7 +6,7 @@ transaction that acts on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -88,6 +88,11 @@ class Directory:
         self._apps_by_id: ExpiringCache[UUID, ProviderApp] = ExpiringCache(fresh=10, unknown=2)
         self._accounts: ExpiringCache[tuple[UUID, str], tuple[Channel, ...]] = ExpiringCache(fresh=10, unknown=2)
         self._channels: ExpiringCache[tuple[UUID, UUID], Channel] = ExpiringCache(fresh=10, unknown=2)
+
+    @property
+    def kinds(self) -> Collection[str]:
+        """Of the channels that this installation can have."""
+        return self._adapters.keys()
 
     def forget(self) -> None:
         """Something about channels or apps changed, here or on another node."""

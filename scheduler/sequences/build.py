@@ -41,7 +41,7 @@ class SequencesRoom:
     """``sequences``, ``enrolling`` and ``enrollments`` are for whoever takes requests, ``paused`` for blocking."""
 
     def __init__(self, parts: Parts, files: Files, walking: Walking, metrics: SequenceMetrics) -> None:
-        self.sequences = Sequences(parts.database, files)
+        self.sequences = Sequences(parts.database, files, parts.directory.kinds)
         self.enrolling = Enrolling(parts.database, walking)
         self.enrollments = Enrollments(parts.database, walking)
         self.paused = PausedEnrollments(parts.database, self.enrollments)

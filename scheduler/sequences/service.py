@@ -47,9 +47,11 @@ class Files(Protocol):
 
 
 class Sequences:
-    def __init__(self, database: Database, files: Files) -> None:
+    def __init__(self, database: Database, files: Files, kinds: Collection[str]) -> None:
+        """``kinds``: of channels, that this installation has."""
         self._database = database
         self._files = files
+        self._kinds = kinds
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -172,6 +174,12 @@ class Sequences:
             Fault(f"/body/draft/steps/{n}/channels", "there is no such channel")
             for n, step in enumerate(definition.steps)
             if any(choice.channel_id in missing for choice in step.channels)
+        ]
+        faults += [
+            Fault(f"/body/draft/steps/{n}/channels/{m}/kind", "there is no such kind of channel", "unknown_kind")
+            for n, step in enumerate(definition.steps)
+            for m, choice in enumerate(step.channels)
+            if choice.kind is not None and choice.kind not in self._kinds
         ]
         faults += [
             Fault(f"/body/draft/steps/{n}", "there is no such file to send", "media_unknown")

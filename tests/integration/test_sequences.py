@@ -15,9 +15,9 @@ from contacts import reachability
 from inbox.blocking.schemas import BlockIn
 from inbox.conversations.repository import Thread
 from inbox.conversations.schemas import ConversationPatch
-from inbox.kernel.errors import Conflict
+from inbox.kernel.errors import Conflict, Invalid
 from scheduler.sequences.leading import EnrollmentState
-from scheduler.sequences.schemas import EnrolIn
+from scheduler.sequences.schemas import EnrolIn, SequenceIn
 
 NOT_THERE = Fault("invalid_recipient", "Nobody there.")
 
@@ -388,6 +388,15 @@ async def test_who_runs_stays_on_the_version_of_enrolment_unless_they_follow_or_
     assert await stage.texts(follows.contact_id) == ["one", "second"]
     assert await stage.texts(moved.contact_id) == ["one", "second"]
     assert [(await stage.read(one)).sequence_version for one in (first, second, third)] == [1, 2, 2]
+
+
+async def test_a_kind_of_channel_that_nobody_has_is_refused(stage: Stage) -> None:
+    channels = [{"channel_id": str(stage.world.channel.id)}, {"kind": "fax"}]
+    draft = {"draft": {"steps": [step("one"), step("two", channels=channels)]}, "name": "By fax"}
+    made = await stage.room.sequences.create(stage.supervisor, SequenceIn.model_validate(draft))
+    with pytest.raises(Invalid) as refused:
+        await stage.room.sequences.publish(stage.supervisor, made.id, version=None)
+    assert [fault.pointer for fault in refused.value.faults] == ["/body/draft/steps/1/channels/1/kind"]
 
 
 async def test_a_version_is_published_once_and_never_changed(stage: Stage) -> None:
