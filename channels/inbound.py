@@ -156,6 +156,15 @@ class IdentityChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonNamed:
+    """The provider says what somebody, usually a group, is called, without a message of theirs."""
+
+    account_id: str
+    peer: Person
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateChanged:
     """The provider judged, paused or changed a template. What is ``None`` stays as it was.
 
@@ -227,6 +236,7 @@ Inbound: TypeAlias = (
     | ReachabilityChanged
     | PreferenceChanged
     | IdentityChanged
+    | PersonNamed
     | TemplateChanged
     | AccountChanged
     | ChannelNotice

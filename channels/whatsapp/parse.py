@@ -25,7 +25,7 @@ from channels.meta.envelope import collect, entries, misshapen
 from channels.types import JsonObject, Person
 from channels.whatsapp.content import parts_of, referral_of, trouble_of
 from channels.whatsapp.identity import now_known_as, of_system_message, system_person, update
-from channels.whatsapp.people import Contacts, group_of, person_of
+from channels.whatsapp.people import Contacts, group_of, named_groups, person_of
 from channels.whatsapp.receipts import preference, status
 from channels.whatsapp.scope import Scope
 from channels.whatsapp.standing import FIELDS, of_field
@@ -59,7 +59,8 @@ def _change(entry: JsonObject, waba_id: str | None, change: JsonObject) -> list[
     if not isinstance(value, dict) or account_id is None:
         return [UnsupportedEvent(account_id, field, kept(change), moment)]
     if field in FIELDS:
-        return [of_field(account_id, waba_id, field, value, moment)]
+        said = of_field(account_id, waba_id, field, value, moment)
+        return [said, *named_groups(account_id, value, moment)]
     contacts = Contacts(objects(value.get("contacts")), sole_match=len(as_list(value.get("messages"))) == 1)
     trouble = trouble_of(value["errors"]) if "errors" in value else None
     scope = Scope(account_id, field, contacts, moment, trouble)

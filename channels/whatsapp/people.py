@@ -7,11 +7,14 @@ phone-only and a BSUID-only body reach the same contact. Channel facts, section 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
+from channels.inbound import PersonNamed
 from channels.types import Address, JsonObject, JsonValue, Person
-from channels.wire import SHORT, as_id, as_object, as_text
+from channels.wire import SHORT, UNKNOWN_TIME, as_id, as_object, as_text, as_time, objects
 
 PHONE: Final = "whatsapp_phone"
 USER: Final = "whatsapp_user"
@@ -87,6 +90,19 @@ def person_of(
 def group_of(value: JsonValue) -> Person | None:
     name = as_id(value, SHORT)
     return Person((Address(GROUP, "", name),), is_group=True) if name else None
+
+
+def named_groups(account_id: str, value: JsonObject, moment: datetime | None) -> Iterator[PersonNamed]:
+    """Groups that a ``group_lifecycle_update`` or ``group_settings_update`` tells the subject of: messages never do."""
+    for told in objects(value.get("groups")):
+        kind, renamed = told.get("type"), as_object(told.get("group_subject"))
+        name = as_text(told.get("subject") if kind == "group_create" else renamed.get("text"), SHORT)
+        group = group_of(told.get("group_id"))
+        if group is None or not name or renamed.get("update_successful") is False:
+            continue
+        yield PersonNamed(
+            account_id, replace(group, name=name), as_time(told.get("timestamp")) or moment or UNKNOWN_TIME
+        )
 
 
 class Contacts:

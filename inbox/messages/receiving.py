@@ -26,6 +26,7 @@ from channels.inbound import (
     MessageEdited,
     MessageReceived,
     MessageUnsent,
+    PersonNamed,
     PreferenceChanged,
     ReachabilityChanged,
     ReactionChanged,
@@ -337,6 +338,8 @@ def _sighting(item: Item) -> Sighting | None:
     inbound = item.inbound
     match inbound:
         case MessageReceived(peer=person, occurred_at=at) | ReactionChanged(peer=person, occurred_at=at):
+            return Sighting(item.channel.kind, person, at=at)
+        case PersonNamed(peer=person, occurred_at=at):  # said once, maybe before anybody writes: kept for then
             return Sighting(item.channel.kind, person, at=at)
         case ReachabilityChanged(peer=person, occurred_at=at) | PreferenceChanged(peer=person, occurred_at=at):
             return Sighting(item.channel.kind, person, creates=False, at=at)

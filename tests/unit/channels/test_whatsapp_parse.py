@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -31,6 +32,7 @@ from channels.inbound import (
     MessageEdited,
     MessageReceived,
     MessageUnsent,
+    PersonNamed,
     PreferenceChanged,
     ReactionChanged,
     Referral,
@@ -739,6 +741,29 @@ def test_an_id_too_long_to_be_one_is_not_cut_into_another() -> None:
     [event] = PROVIDER.parse(orjson.dumps(payload))
     assert isinstance(event, UnsupportedEvent)
     assert event.what == "message:text"
+
+
+GROUP_AT = datetime(2025, 6, 8, 17, 19, 43, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("field", "told", "name"),
+    [
+        ("group_lifecycle_update", {"type": "group_create", "subject": "Cycling"}, "Cycling"),
+        ("group_lifecycle_update", {"type": "group_create"}, None),
+        ("group_lifecycle_update", {"type": "group_delete", "subject": "Cycling"}, None),
+        ("group_settings_update", {"group_subject": {"text": "Walking", "update_successful": True}}, "Walking"),
+        ("group_settings_update", {"group_subject": {"text": "Walking", "update_successful": False}}, None),
+        ("group_settings_update", {"group_description": {"text": "We walk."}}, None),
+    ],
+)
+def test_a_group_is_called_what_its_subject_says(field: str, told: dict[str, Any], name: str | None) -> None:
+    group: dict[str, Any] = {"timestamp": 1749403183, "group_id": "120@g.us", "type": "group_settings_update", **told}
+    value = {"metadata": {"phone_number_id": "111"}, "groups": [group]}
+    notice, *named = parse({"entry": [{"id": "900", "changes": [{"field": field, "value": value}]}]})
+    assert isinstance(notice, ChannelNotice)
+    person = Person((Address("whatsapp_group", "", "120@g.us"),), name=name, is_group=True)
+    assert named == ([PersonNamed("111", person, GROUP_AT)] if name else [])
 
 
 def test_the_offer_of_a_call_is_not_kept() -> None:
