@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -23,6 +24,10 @@ DEEPEST: Final = 48
 """Levels kept of a value that is stored as it came; orjson writes at most 254."""
 UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands where a body names no usable time: parsing is pure and has no clock, the receiver knows when it came."""
+
+SCHEMES: Final = frozenset({"http", "https", "mailto", "tel", "tg"})
+"""Of links that may be opened, whoever wrote them."""
+_AUTHORITY: Final = re.compile(r"[/?#]")
 
 _MILLISECONDS: Final = 100_000_000_000
 """Seconds reach this in the year 5138; anything larger counts milliseconds."""
@@ -142,6 +147,24 @@ def as_id(value: JsonValue, most: int = 512) -> str | None:
 def as_link(value: JsonValue) -> str | None:
     """A link; cut short it would lead nowhere, so one beyond all reason is ``None``."""
     return as_id(value, 8 * LONG) if isinstance(value, str) else None
+
+
+def as_page(value: JsonValue) -> str | None:
+    """As ``as_link``, of what is shown to be opened: a page, a mail address, a phone number or a Telegram chat.
+
+    Somebody else wrote it, so a link that would run as a script (``javascript:``, ``data:``) is none.
+    """
+    link = as_link(value)
+    return link if link is not None and opens(link) else None
+
+
+def opens(link: str) -> bool:
+    """Whether a browser only goes somewhere with it. Without a scheme it leads to a page."""
+    scheme, colon, rest = _AUTHORITY.split(link, maxsplit=1)[0].partition(":")
+    if not colon or scheme.lower() in SCHEMES:
+        return True
+    # ``example.org:8080`` has a port, not a scheme; no scheme that anything runs has a dot.
+    return "." in scheme and rest.isdecimal()
 
 
 def as_number(value: JsonValue) -> float | None:

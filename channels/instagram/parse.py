@@ -22,14 +22,14 @@ from channels.meta.messaging_events import (
 )
 from channels.meta.messaging_parts import AttachmentReader, media, share, template
 from channels.types import JsonObject
-from channels.wire import as_id, as_link, kept_object
+from channels.wire import as_id, as_page, kept_object
 
 _SITE: Final = "https://www.instagram.com"
 
 
 def _story_mention(_attachment: JsonObject, payload: JsonObject) -> Sequence[Part]:
     """Only the link, which dies after 24 hours: the media must not be stored."""
-    return (StoryPart("mention", as_link(payload.get("url")), as_id(payload.get("id"))),)
+    return (StoryPart("mention", as_page(payload.get("url")), as_id(payload.get("id"))),)
 
 
 def _heart(_attachment: JsonObject, _payload: JsonObject) -> Sequence[Part]:

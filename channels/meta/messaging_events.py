@@ -21,7 +21,7 @@ from channels.inbound import (
 from channels.meta.messaging import Item, Reader, flag, without_grants
 from channels.meta.messaging_parts import AttachmentReader, attachment_parts, referral_of
 from channels.types import JsonObject, JsonValue
-from channels.wire import LONG, SHORT, as_id, as_integer, as_link, as_object, as_text, as_time, kept, kept_object
+from channels.wire import LONG, SHORT, as_id, as_integer, as_object, as_page, as_text, as_time, kept, kept_object
 
 _REACTIONS: Final[Mapping[str, str]] = {
     "love": "❤️",
@@ -75,7 +75,7 @@ def _parts(message: JsonObject, attachments: Mapping[str, AttachmentReader]) -> 
     parts: list[Part] = []
     story = as_object(message.get("reply_to")).get("story")
     if isinstance(story, dict):
-        parts.append(StoryPart("reply", as_link(story.get("url")), as_id(story.get("id"))))
+        parts.append(StoryPart("reply", as_page(story.get("url")), as_id(story.get("id"))))
     text = as_text(message.get("text"))
     if text is not None:
         parts.append(TextPart(text))

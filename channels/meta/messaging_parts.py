@@ -21,7 +21,7 @@ from channels.content import (
 )
 from channels.inbound import Referral
 from channels.types import JsonObject, JsonValue
-from channels.wire import LONG, SHORT, as_id, as_link, as_list, as_number, as_object, as_text, kept_object
+from channels.wire import LONG, SHORT, as_id, as_link, as_list, as_number, as_object, as_page, as_text, kept_object
 
 AttachmentReader = Callable[[JsonObject, JsonObject], Sequence[Part]]
 """Gets the whole attachment and its payload, which is empty where there is none."""
@@ -57,10 +57,13 @@ def share(*, kind: str | None = None, id_key: str = "id", site: str = "") -> Att
     """``site`` completes links that come without one (facts 2.2, reels)."""
 
     def read(attachment: JsonObject, payload: JsonObject) -> Sequence[Part]:
-        url = as_link(payload.get("url")) or as_link(attachment.get("url"))
+        told = as_text(payload.get("url"), LONG) or as_text(attachment.get("url"), LONG)
+        url = as_page(payload.get("url")) or as_page(attachment.get("url"))
         if url is not None and url.startswith("/") and not url.startswith("//"):
             url = site + url
         title = as_text(payload.get("title"), LONG) or as_text(attachment.get("title"), LONG)
+        if url is None and title is None:
+            title = told  # to be read, not to be opened
         reference = as_id(payload.get(id_key)) or as_id(payload.get("id"))
         return (SharePart(kind or as_text(attachment.get("type"), SHORT) or "share", url, title, reference),)
 
@@ -73,7 +76,7 @@ def location(attachment: JsonObject, payload: JsonObject) -> Sequence[Part]:
     if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 180:
         return ()
     name = as_text(attachment.get("title"), SHORT) or as_text(payload.get("title"), SHORT)
-    return (LocationPart(latitude, longitude, name, url=as_link(attachment.get("url")) or as_link(payload.get("url"))),)
+    return (LocationPart(latitude, longitude, name, url=as_page(attachment.get("url")) or as_page(payload.get("url"))),)
 
 
 def template(attachment: JsonObject, payload: JsonObject) -> Sequence[Part]:
@@ -87,13 +90,13 @@ def template(attachment: JsonObject, payload: JsonObject) -> Sequence[Part]:
     parts += [_element(kind, item) for item in as_list(body.get("elements"))[:_ELEMENTS] if isinstance(item, dict)]
     title = as_text(attachment.get("title"), LONG)
     if not parts and title:
-        parts.append(SharePart(kind, as_link(attachment.get("url")), title))
+        parts.append(SharePart(kind, as_page(attachment.get("url")), title))
     return parts
 
 
 def _element(kind: str, element: JsonObject) -> SharePart:
     action = as_object(element.get("default_action"))
-    url = as_link(action.get("url")) or as_link(element.get("item_url")) or as_link(element.get("image_url"))
+    url = as_page(action.get("url")) or as_page(element.get("item_url")) or as_page(element.get("image_url"))
     return SharePart(kind, url, as_text(element.get("title"), LONG), as_id(element.get("id")))
 
 
@@ -112,7 +115,7 @@ def referral_of(value: JsonValue) -> Referral | None:
         source={"shortlinks": "shortlink", "ads": "ad"}.get(source, source),
         id=as_id(value.get("ad_id")) or as_id(product.get("id")),
         ref=as_text(value.get("ref"), LONG),
-        url=as_link(value.get("referer_uri")),
+        url=as_page(value.get("referer_uri")),
         headline=as_text(advert.get("ad_title"), LONG),
         data=kept_object(value),
     )

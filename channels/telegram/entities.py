@@ -11,7 +11,7 @@ from typing import Final
 
 from channels.content import Entity, EntityKind
 from channels.types import JsonObject, JsonValue
-from channels.wire import LONG, as_integer, as_object, as_text, objects
+from channels.wire import as_integer, as_object, as_page, as_text, objects
 
 _KINDS: Final[dict[str, EntityKind]] = {
     "bold": "bold",
@@ -95,9 +95,9 @@ def read_entities(text: str, raw: JsonValue) -> tuple[Entity, ...]:
 
 def _url(name: str, item: JsonObject, words: str) -> str | None:
     if name == "text_link":
-        return as_text(item.get("url"), LONG)
+        return as_page(item.get("url"))
     if name == "url":
-        return words[:LONG]
+        return as_page(words)
     if name == "text_mention":
         user = as_integer(as_object(item.get("user")).get("id"))
         return None if user is None else f"{_USER_URL}{user}"

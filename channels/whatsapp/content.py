@@ -39,6 +39,7 @@ from channels.wire import (
     as_link,
     as_number,
     as_object,
+    as_page,
     as_text,
     decode,
     kept,
@@ -149,7 +150,7 @@ def _location(message: JsonObject) -> Part | None:
         longitude,
         name=as_text(content.get("name"), SHORT),
         address=as_text(content.get("address"), LONG),
-        url=as_link(content.get("url")),
+        url=as_page(content.get("url")),
     )
 
 
@@ -287,7 +288,7 @@ def referral_of(message: JsonObject) -> Referral | None:
             source=as_text(referral.get("source_type"), SHORT) or "referral",
             id=as_text(referral.get("source_id"), SHORT),
             ref=as_text(referral.get("ctwa_clid"), LONG),
-            url=as_link(referral.get("source_url")),
+            url=as_page(referral.get("source_url")),
             headline=as_text(referral.get("headline"), LONG),
             body=as_text(referral.get("body"), LONG),
             data=kept_object(referral),

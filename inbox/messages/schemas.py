@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from channels.content import ContactCard, Entity, EntityKind, MediaKind
 from channels.outbound import (
@@ -20,6 +21,7 @@ from channels.outbound import (
     OutboundPart,
     OutboundText,
 )
+from channels.wire import SCHEMES
 from inbox.templates.schemas import TemplateValuesIn
 
 MessageStatus = Literal[
@@ -159,14 +161,42 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+_ADDRESS: Final = re.compile(rf"(?:{'|'.join(SCHEMES)}):[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
+
+
 class EntityIn(_Part):
+    """A stretch of the text or caption beside it. A ``link`` has a ``url``."""
+
     kind: EntityKind
     offset: int = Field(ge=0, description="In Unicode code points.")
-    length: int = Field(ge=1)
-    url: str | None = Field(default=None, max_length=2048)
+    length: int = Field(ge=1, description="It ends within the text.")
+    url: str | None = Field(
+        default=None,
+        max_length=2048,
+        validate_default=True,
+        description=f"With a scheme: one of {', '.join(sorted(SCHEMES))}.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def opens(cls, url: str | None, given: ValidationInfo) -> str | None:
+        """Whoever gets the message taps it: what would run as a script is no link."""
+        if url is None:
+            if given.data.get("kind") == "link":
+                raise ValueError("a link needs its url")
+        elif not _ADDRESS.fullmatch(url):
+            raise ValueError(f"a url begins with one of {', '.join(sorted(SCHEMES))}, and has no spaces")
+        return url
 
     def entity(self) -> Entity:
         return Entity(self.kind, self.offset, self.length, self.url)
+
+
+def _within(entities: list[EntityIn], text: str | None) -> list[EntityIn]:
+    length = len(text or "")
+    if any(entity.offset + entity.length > length for entity in entities):
+        raise ValueError(f"an entity ends behind the text, which has {length} code points")
+    return entities
 
 
 class TextIn(_Part):
@@ -174,6 +204,11 @@ class TextIn(_Part):
     text: str = Field(min_length=1, max_length=40_000)
     entities: list[EntityIn] = Field(default_factory=list, max_length=100)
     preview_links: bool = True
+
+    @field_validator("entities")
+    @classmethod
+    def within(cls, entities: list[EntityIn], given: ValidationInfo) -> list[EntityIn]:
+        return _within(entities, given.data["text"]) if "text" in given.data else entities
 
     def part(self) -> OutboundPart:
         return OutboundText(self.text, tuple(entity.entity() for entity in self.entities), self.preview_links)
@@ -190,6 +225,11 @@ class MediaIn(_Part):
     filename: str | None = Field(default=None, max_length=240)
     caption: str | None = Field(default=None, max_length=4096)
     entities: list[EntityIn] = Field(default_factory=list, max_length=100, description="Of the caption.")
+
+    @field_validator("entities")
+    @classmethod
+    def within(cls, entities: list[EntityIn], given: ValidationInfo) -> list[EntityIn]:
+        return _within(entities, given.data["caption"]) if "caption" in given.data else entities
 
     @model_validator(mode="after")
     def one_source(self) -> MediaIn:

@@ -14,6 +14,7 @@ from channels.wire import (
     as_id,
     as_integer,
     as_number,
+    as_page,
     as_text,
     as_time,
     decode,
@@ -123,3 +124,26 @@ def test_lists_of_objects_leave_the_rest_out() -> None:
 def test_plain_text_is_left_alone() -> None:
     text = "Grüße 👩‍👩‍👧"
     assert plain(text) is text
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://a.test/x:y", "HTTP://a.test", "mailto:ann@a.test", "tel:+1555", "tg://user?id=1", "a.test",
+        "a.test:8080/x", "a.test?x=javascript:1", "//a.test/x", "/reel/1",
+    ],
+)  # fmt: skip
+def test_a_link_that_may_be_opened(link: str) -> None:
+    assert as_page(link) == link
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "javascript:alert(1)", "JAVASCRIPT:alert(1)", "java\nscript:alert(1)", "\x01javascript:alert(1)",
+        " javascript:alert(1)", "javascript:1/alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd",
+        "intent://a#Intent;end", "", None, 7, ["https://a.test"], "https://" + "a" * 40_000,
+    ],
+)  # fmt: skip
+def test_anything_else_is_no_link(link: JsonValue) -> None:
+    assert as_page(link) is None
