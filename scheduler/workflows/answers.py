@@ -109,7 +109,8 @@ class Answers:
         run = (await rows.lock_current(unit, event.workspace_id, [thread.id])).get(thread.id)
         if run is None or run.bot_id != bot.id or run.state != "active" or epoch != thread.epoch:
             last = await rows.last_of_bot(unit, event.workspace_id, thread.id, bot.id)
-            return "it is not its turn" if last is None else superseded(last, thread.epoch).detail
+            named = epoch if thread.holder_id == bot.id else None
+            return "it is not its turn" if last is None else superseded(last, thread.epoch, named).detail
         await self._send(unit, answer, body, bot, thread, run)
         caller = _principal(bot, answer.subscription_id)
         if body.hand_off is not None:

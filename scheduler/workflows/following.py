@@ -11,6 +11,8 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from contacts.events import ContactBlocked
+from contacts.schemas import ContactView
+from inbox.agents import repository as agent_rows
 from inbox.agents.events import AgentUpdated
 from inbox.conversations import repository as thread_rows
 from inbox.conversations.events import ConversationMerged, ConversationUpdated
@@ -59,7 +61,7 @@ class Following:
                 case ConversationMerged(conversation, merged) if conversation.automated:
                     await self._merged(unit, event.workspace_id, merged, conversation.id)
                 case ContactBlocked(contact):
-                    await self._blocked(unit, event.workspace_id, contact.id)
+                    await self._blocked(unit, event.workspace_id, contact)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -104,13 +106,22 @@ class Following:
 
     # --- who may not be written to, and who may not write -------------------------------------------------------------
 
-    async def _blocked(self, unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> None:
+    async def _blocked(self, unit: UnitOfWork, workspace_id: UUID, contact: ContactView) -> None:
         """Paused with its state: what a mere closing would have ended."""
-        for found in await rows.of_contact(unit, workspace_id, contact_id):
+        held = await rows.of_contact(unit, workspace_id, contact.id)
+        by = await self._who_blocked(unit, workspace_id, contact) if held else None
+        for found in held:
             thread = await _locked(unit, workspace_id, found.conversation_id)
             (run,) = await rows.lock(unit, workspace_id, [found.id])
             if run.current and run.reason != "blocked":
-                await self._moves.leave(unit, thread, run, "paused", Cause("blocked", note=run.note))
+                await self._moves.leave(unit, thread, run, "paused", Cause("blocked", by, note=run.note))
+
+    @staticmethod
+    async def _who_blocked(unit: UnitOfWork, workspace_id: UUID, contact: ContactView) -> AuthorView | None:
+        if contact.blocked is None or contact.blocked.by is None:
+            return None
+        agent = await agent_rows.find(unit.connection, workspace_id, contact.blocked.by)
+        return AuthorView("agent", contact.blocked.by, None if agent is None else agent.name)
 
     async def bot_changed(self, unit: UnitOfWork, events: Sequence[Event]) -> None:
         """What a bot shows is in part its agent's and its subscription's. One that may not act, or that nothing reaches

@@ -41,24 +41,28 @@ async def lease_of(unit: UnitOfWork, caller: Principal, thread: Thread, epoch: i
 
     Raises ``ComposerRefused`` with what happened; ``ConversationUnknown`` where it never held the conversation.
     """
-    if thread.holder_id == caller.agent_id and thread.run_id is not None and epoch in (None, thread.epoch):
+    holds = thread.holder_id == caller.agent_id
+    if holds and thread.run_id is not None and epoch in (None, thread.epoch):
         return OriginView("bot", thread.run_id)
     run = await rows.last_of_bot(unit, caller.workspace_id, thread.id, caller.agent_id)
     if run is None:
         raise ConversationUnknown("there is no such conversation")
-    raise superseded(run, thread.epoch)
+    raise superseded(run, thread.epoch, epoch if holds else None)
 
 
-def superseded(run: Run, epoch: int) -> ComposerRefused:
-    """``epoch``: what counts now."""
+def superseded(run: Run, epoch: int, named: int | None = None) -> ComposerRefused:
+    """``epoch``: what counts now. ``named``: by an answer of the bot that holds the conversation, under another one."""
     by: Fact = None if run.by_kind is None else {"kind": run.by_kind, "id": _plain(run.by_id), "name": run.by_name}
+    detail = f"this answer comes too late: {explained(run)}"
+    if named is not None:
+        detail = f"this answer names epoch {named}; the bot holds the conversation under {epoch}"
     return ComposerRefused(
-        f"this answer comes too late: {explained(run)}",
+        detail,
         reason="superseded",
         epoch=epoch,
         run_id=_plain(run.id),
         state=run.state,
-        what_happened=run.reason,
+        what_happened=run.reason if named is None else "wrong_epoch",
         by=by,
         at=run.updated_at,
     )

@@ -169,6 +169,7 @@ async def test_blocking_pauses_and_nothing_goes_on_by_itself(stage: Stage) -> No
     with pytest.raises(ComposerRefused) as refused:
         await stage.send(bot.caller, conversation_id, "Too late")
     assert refused.value.facts["what_happened"] == "blocked"
+    assert refused.value.facts["by"] == {"kind": "agent", "id": stage.caller.agent_id, "name": "Ada"}
     assert await stage.time_out() == 1
     assert (await stage.run(conversation_id)).state == "paused"
     with pytest.raises(BotRefused) as still:
@@ -270,7 +271,8 @@ async def test_pause_resume_hand_off_hand_back_and_end(stage: Stage) -> None:
     await stage.send(bot.caller, thread.id, "Back again", epoch=epochs[-1])
     with pytest.raises(ComposerRefused) as old:
         await stage.send(bot.caller, thread.id, "An old thought", epoch=epochs[0])
-    assert (old.value.facts["what_happened"], old.value.facts["epoch"]) == ("handed_back", epochs[-1])
+    assert (old.value.facts["what_happened"], old.value.facts["epoch"]) == ("wrong_epoch", epochs[-1])
+    assert old.value.detail == f"this answer names epoch {epochs[0]}; the bot holds the conversation under {epochs[-1]}"
     ended = await service.end(caller, run.id, EndIn(close=True))
     assert (ended.state, ended.reason, (await stage.thread(thread.id)).status) == ("ended", "by_hand", "closed")
     trail = await stage.world.node.fetch("SELECT action FROM audit_entries WHERE subject_id = $1 ORDER BY id", run.id)
