@@ -44,6 +44,7 @@ lint: environment .venv/.dev  ## Check style, formatting, types and layers
 
 types: environment .venv/.dev
 	@$(python) -m mypy
+	@$(python) -m mypy tests
 
 layers: environment .venv/.dev
 	@.venv/bin/lint-imports --no-logo

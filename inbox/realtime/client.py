@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -105,7 +105,7 @@ class StreamClient:
         """Go on from a snapshot, after ``Reset``."""
         self.epoch, self.position = epoch, position
 
-    async def events(self) -> AsyncIterator[ClientEvent]:
+    async def events(self) -> AsyncGenerator[ClientEvent]:
         """For ever. Raises ``StreamError``."""
         failures = refused = 0
         while True:

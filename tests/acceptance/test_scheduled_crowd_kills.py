@@ -15,6 +15,7 @@ from processes import ACCOUNTS, Installation, ServerProcess, installation
 
 from channels.simulator.client import SimulatorClient
 from channels.simulator.server import SimulatorServer
+from channels.types import JsonObject
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(280)]
 
@@ -76,7 +77,7 @@ async def test_killed_while_a_thousand_are_due_each_goes_out_once_or_is_uncertai
 
 async def scheduled_for_later(made: Installation, simulator: SimulatorClient) -> list[str]:
     for account in ACCOUNTS.values():
-        wishes = [
+        wishes: list[JsonObject] = [
             {"account_id": account, "customer": {"name": f"Customer {number:03}"}, "kind": "text", "text": "Hello"}
             for number in range(EACH)
         ]

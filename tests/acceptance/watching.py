@@ -91,7 +91,7 @@ class Watcher:
                 if event.kind == "message.created" and (text := text_of(event.data["message"])) is not None:
                     self.arrived[text] = time.monotonic()
         finally:
-            await stream.aclose()  # type: ignore[attr-defined]  # an async generator
+            await stream.aclose()
 
 
 def text_of(message: Mapping[str, Any]) -> str | None:

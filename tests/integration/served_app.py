@@ -122,7 +122,7 @@ class User:
 
     async def call(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Any:
         sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
-        return await self.node.client.request(method, path, headers=sent, **({} if body is None else {"json": body}))
+        return await self.node.client.request(method, path, headers=sent, json=body)
 
     async def get(self, path: str) -> Any:
         return await self.call("GET", path)

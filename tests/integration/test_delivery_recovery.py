@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from builders import Node
 from delivery_world import World, customer_address, make_world, other_node
 
 from channels.content import TextPart
@@ -100,6 +101,7 @@ async def test_random_sequences_with_repeats(world: World) -> None:
 async def test_receipts_at_the_very_moment_of_our_record(world: World, correlated: bool) -> None:
     """Two nodes, started from one barrier, over and over: no receipt falls between the stools."""
     node = await other_node(world)
+    statuses: list[tuple[DeliveryStatus, Node]] = [("sent", node), ("delivered", world.node), ("read", node)]
     try:
         for round_number in range(25):
             message_id, claim = await in_the_air(world)
@@ -115,7 +117,7 @@ async def test_receipts_at_the_very_moment_of_our_record(world: World, correlate
                 after_barrier(settle(world, claim, Accepted((external_id,)))),
                 *[
                     after_barrier(world.receive(receipt(external_id, status, correlation=correlation), node=on))
-                    for status, on in (("sent", node), ("delivered", world.node), ("read", node))
+                    for status, on in statuses
                 ],
             )
             assert await world.status(message_id) == "read"

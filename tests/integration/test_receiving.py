@@ -31,6 +31,7 @@ from inbox.ingest.repository import RawDelivery, accept
 from inbox.ingest.routes import QuarantineRoutes, Replayed
 from inbox.kernel.ids import new_id
 from inbox.messages import receiving
+from inbox.messages.preview import preview_of
 
 
 @pytest.fixture
@@ -209,14 +210,12 @@ async def test_an_app_whose_secrets_cannot_be_read_costs_its_own_bodies_only(lin
 async def test_an_item_that_cannot_be_stored_does_not_cost_its_neighbours(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = receiving.preview_of
-
-    def preview_of(parts: Any) -> str:
+    def poisoned(parts: Any) -> str:
         if getattr(parts[0], "text", "") == "poison":
             raise ZeroDivisionError
-        return original(parts)
+        return preview_of(parts)
 
-    monkeypatch.setattr(receiving, "preview_of", preview_of)
+    monkeypatch.setattr(receiving, "preview_of", poisoned)
     texts = ["one", "poison", "two"]
     await line.feed(
         whatsapp_body("111", *[whatsapp_text("15551230001", f"wamid.{text}", text) for text in texts]),
@@ -400,8 +399,12 @@ async def test_a_stranger_without_a_name_is_asked_for_once(node: Node) -> None:
 
 def by_user(user_id: str, external_id: str, phone: str | None = None) -> bytes:
     """A text of somebody whom WhatsApp names by the business-scoped id, and by phone if given."""
-    message = {"from_user_id": user_id, "id": external_id, "timestamp": "1790000000", "type": "text"}
-    message |= {"text": {"body": external_id}} | ({"from": phone} if phone else {})  # type: ignore[dict-item]
+    message: dict[str, Any] = {
+        "from_user_id": user_id, "id": external_id, "timestamp": "1790000000", "type": "text",
+        "text": {"body": external_id},
+    }  # fmt: skip
+    if phone:
+        message["from"] = phone
     contact = {"profile": {"name": "Ann"}, "user_id": user_id} | ({"wa_id": phone} if phone else {})
     value = {
         "messaging_product": "whatsapp",

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -30,11 +31,12 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from inbox.agents.authentication import TOKENS_TOPIC
 from inbox.agents.principal import Principal
 from inbox.kernel.eventlog import SUPERVISORS
 from inbox.realtime.client import Closed, CommandRefused, StreamClient
 from inbox.realtime.closing import CloseCode
-from inbox.realtime.hub import TOKENS_TOPIC, Pace
+from inbox.realtime.hub import Pace
 
 
 @pytest.fixture
@@ -205,17 +207,17 @@ async def test_typing_viewing_and_presence_reach_the_other_nodes(log_url: str) -
         raw_socket(node, after=None) as one,
     ):
 
-        async def presence() -> dict[str, object]:
+        async def presence() -> dict[str, Any]:
             while (notice := await frame(one, "ephemeral"))["kind"] != "presence":
                 pass
             return notice
 
         alone = await presence()
         assert alone["full"]
-        (me,) = alone["agents"]  # type: ignore[misc]
+        (me,) = alone["agents"]
         async with raw_socket(second, after=None) as two:
             await frame(two, "heartbeat")
-            (arrived,) = (await presence())["agents"]  # type: ignore[misc]
+            (arrived,) = (await presence())["agents"]
             assert (arrived["online"], arrived["viewing"]) == (True, [])
             assert arrived["agent_id"] != me["agent_id"]
             where = str(CONVERSATIONS[0])
@@ -224,9 +226,9 @@ async def test_typing_viewing_and_presence_reach_the_other_nodes(log_url: str) -
             assert (typing["kind"], typing["conversation_id"], typing["on"]) == ("typing", where, True)
             assert typing["agent_id"] == arrived["agent_id"]
             await say(two, type="viewing", conversation_id=where)
-            (viewing,) = (await presence())["agents"]  # type: ignore[misc]
+            (viewing,) = (await presence())["agents"]
             assert viewing == {**arrived, "viewing": [where]}
-        (gone,) = (await presence())["agents"]  # type: ignore[misc]
+        (gone,) = (await presence())["agents"]
         assert gone == {**arrived, "online": False}
     assert await stored(log_url) == []
 

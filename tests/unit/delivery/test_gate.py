@@ -118,7 +118,7 @@ POSTPONEMENTS: list[tuple[str, Condition, dict[str, Any], timedelta]] = [
     ("paused", gate.channel_paused, {"channel_health": "paused"}, gate.PAUSED_RECHECK),
     ("at night", gate.quiet_hours, {"quiet": Quiet("Europe/Berlin", 21 * 60, 12 * 60)}, timedelta(hours=2)),
 ]
-SCENARIOS = [(row[0], row[1], row[2]) for row in (*OBJECTIONS, *POSTPONEMENTS)]
+SCENARIOS = [(row[0], row[1], row[2]) for row in OBJECTIONS] + [(row[0], row[1], row[2]) for row in POSTPONEMENTS]
 
 
 @pytest.mark.parametrize(("facts", "code", "state"), [pytest.param(*row[2:], id=row[0]) for row in OBJECTIONS])
