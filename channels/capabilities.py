@@ -24,6 +24,9 @@ MEDIA_WORDS: Final[Mapping[MediaKind, str]] = {
 """The kinds as a person calls them, for refusals."""
 
 TextUnit = Literal["characters", "bytes", "utf16"]
+TemplateSource = Literal["synced", "given"]
+"""``synced``: the provider lists its templates, so a send names values for their gaps. ``given``: it does not, so a
+send carries the components as the provider wants them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class Capabilities:
     """Whether the provider itself can keep a person from writing to us."""
     profiles: bool = False
     """Whether the provider can be asked who somebody is."""
-    templates: bool = False
+    templates: TemplateSource | None = None
     template: TemplateRule | None = None
     """``None``: only the provider knows."""
     starts_conversations: bool = False

@@ -17,7 +17,7 @@ from channels.types import Fault
 
 RefusalCode = Literal[
     "empty", "invalid", "not_offered", "too_long", "too_large", "too_many", "media_type", "template_unknown",
-    "template_not_approved", "template_variables",
+    "template_not_approved", "template_variables", "template_components",
 ]  # fmt: skip
 """Why content is refused: the same words for every channel. ``not_offered``: the channel has no such thing."""
 

@@ -41,5 +41,5 @@ CAPABILITIES: Final = Capabilities(
     mark_read=True,
     blocks_people=True,
     profiles=True,
-    templates=True,
+    templates="given",
 )

@@ -79,7 +79,7 @@ CAPABILITIES: Final = Capabilities(
     typing_marks_read=True,
     mark_read=True,
     blocks_people=True,
-    templates=True,
+    templates="synced",
     template=TEMPLATE,
     starts_conversations=True,
 )

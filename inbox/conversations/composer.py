@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from channels.capabilities import WindowRule
+from channels.capabilities import TemplateSource, WindowRule
 from contacts.reach_rows import Reach
 from inbox.conversations.window import sending_until
 
@@ -32,6 +32,7 @@ class Standing:
     window: WindowRule | None
     window_opened_at: datetime | None
     window_closed_at: datetime | None
+    templates: TemplateSource | None = None
 
     def refusal(
         self, now: datetime, *, purpose: str = "reply", template: bool = False, marketing: bool = False
@@ -53,7 +54,15 @@ class Standing:
         if until is not None and until > now:
             return None
         detail = "the messaging window is closed: the customer has to write first"
-        return Refusal("window_closed", f"{detail}, or send a template" if self.templates_outside else detail, until)
+        return Refusal("window_closed", f"{detail}{self._way_out}", until)
+
+    @property
+    def _way_out(self) -> str:
+        if not self.templates_outside:
+            return ""
+        if self.templates == "given":
+            return ", or send a utility template with its components, as this channel does not list its templates"
+        return ", or send a template"
 
     def until(self, purpose: str) -> datetime | None:
         """The end of the window for this purpose; ``None``: there is none, or it was never open."""

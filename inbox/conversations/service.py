@@ -55,6 +55,7 @@ class Conversations:
             channel.capabilities.window,
             thread.window_opened_at,
             thread.window_closed_at,
+            channel.capabilities.templates,
         )
 
     # --- inside the transactions of others ----------------------------------------------------------------------------
@@ -190,7 +191,7 @@ class Conversations:
             position=state.head,
             conversation=await self.view(caller.workspace_id, thread),
             contact=contact,
-            composer=composer_view(standing, datetime.now(UTC), templates=channel.capabilities.templates),
+            composer=composer_view(standing, datetime.now(UTC), templates=channel.capabilities.templates is not None),
             unread=unread.get(thread.id, 0),
         )
 

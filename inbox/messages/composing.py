@@ -128,9 +128,13 @@ class Composer:
     # --- templates ----------------------------------------------------------------------------------------------------
 
     async def _template(self, given: TemplateIn, index: int) -> tuple[OutboundPart, list[object]]:
-        if given.components:
+        source = self.channel.capabilities.templates
+        if given.components or (source == "given" and not given.any_given):
             return await self._raw_template(given, index)
         adapter = self.channel.adapter
+        if source == "given":
+            reason = "This channel does not list its templates: give the template's components instead of values."
+            raise ContentRefused("template_components", reason, limit="templates", part=index)
         if not isinstance(adapter, HasTemplates):
             raise ContentRefused("not_offered", "This channel has no templates.", limit="templates", part=index)
         row = await self.templates.approved(self.unit, self.channel, given.name, given.language, index)
@@ -149,7 +153,9 @@ class Composer:
         )
         part = OutboundTemplate(given.name, given.language, tuple(given.components))
         if checked is None:
-            return part, [part]
+            # What the customer reads is the provider's secret; the thread shows at least what was said to it.
+            words = ", ".join(_texts(given.components))
+            return part, [{**asdict(part), "text": f"{part.name}: {words}" if words else part.name}]
         body = GAP.sub(lambda gap: values.get(gap[1], ""), checked.template.body)
         buttons = [button.title for button in checked.template.buttons]
         part = replace(part, text=body)
@@ -202,6 +208,15 @@ def _shown_template(
         "footer": footer,
         "buttons": list(buttons),
     }
+
+
+def _texts(components: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """All words that these components fill in, in order."""
+    for component in components:
+        given = component.get("parameters")
+        for parameter in given if isinstance(given, list) else ():
+            if isinstance(parameter, dict) and isinstance(text := parameter.get("text"), str) and text.strip():
+                yield text
 
 
 def _body_values(components: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -104,7 +104,9 @@ class Templates:
         try:
             return await self._syncing.sync(channel)
         except NoTemplates:
-            raise WithoutTemplates(f"{channel.kind} has no templates") from None
+            given = channel.capabilities.templates == "given"
+            detail = "does not list its templates: they are sent with their components" if given else "has no templates"
+            raise WithoutTemplates(f"{channel.kind} {detail}") from None
         except FetchError as error:
             fault = error.fault
             raise ProviderRefused(fault.reason, reason=fault.code, provider_code=fault.provider_code) from error

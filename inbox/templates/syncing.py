@@ -184,7 +184,7 @@ class TemplateSync:
 
 
 def has_templates(adapter: Adapter) -> bool:
-    return isinstance(adapter, HasTemplates) and adapter.capabilities.templates
+    return isinstance(adapter, HasTemplates) and adapter.capabilities.templates == "synced"
 
 
 def _reason(before: Template, change: TemplateChanged) -> str | None:

@@ -101,8 +101,7 @@ def test_abilities_and_capabilities_say_the_same(adapter: Adapter) -> None:
     can = adapter.capabilities
     assert isinstance(adapter, EditsMessages) == (can.edit or can.delete)
     assert isinstance(adapter, Moderates) == can.blocks_people
-    # Messenger's utility templates can be sent, but no list of them can be had.
-    assert can.templates or not isinstance(adapter, HasTemplates)
+    assert isinstance(adapter, HasTemplates) == (can.templates == "synced")
 
 
 STRUCTURE = frozenset(

@@ -246,7 +246,7 @@ async def test_a_quiet_time_that_began_after_it_was_handed_over_holds_it_at_the_
 
 @pytest.mark.parametrize("when", ["before", "after"], ids=["at its time", "after it was queued"])
 async def test_the_template_goes_where_the_window_is_closed(database_url: str, when: str) -> None:
-    async with make_stage(database_url, templates=True) as stage:
+    async with make_stage(database_url, templates="given") as stage:
         thread = await stage.world.conversation()
         made = await stage.schedule(thread, fallback=TEMPLATE)
         if when == "before":

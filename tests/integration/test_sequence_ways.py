@@ -24,7 +24,7 @@ RAW: Json = {"type": "template", "name": "hello", "language": "en", "components"
 
 @pytest.fixture
 async def stage(database_url: str) -> AsyncIterator[Stage]:
-    async with make_stage(database_url, templates=True, starts_conversations=True) as stage:
+    async with make_stage(database_url, templates="given", starts_conversations=True) as stage:
         yield stage
 
 

@@ -27,7 +27,7 @@ from inbox.messages.composing import ContentTooLarge
 from inbox.messages.schemas import SendIn
 from inbox.messages.sending import ComposerRefused
 from inbox.templates.schemas import TemplateQuery, TemplateValuesIn
-from inbox.templates.service import TemplateUnknown, ValuesRefused
+from inbox.templates.service import TemplateUnknown, ValuesRefused, WithoutTemplates
 
 ORDER = Template(
     external_id="1",
@@ -75,7 +75,7 @@ class Templated(ScriptedAdapter):
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
-    async with make_world(database_url, plays=Templated, templates=True) as world:
+    async with make_world(database_url, plays=Templated, templates="synced") as world:
         yield world
 
 
@@ -327,7 +327,7 @@ async def test_raw_components_show_their_words_and_pass_where_nothing_was_synced
     parameters = [{"type": "text", "text": "Ada"}, {"type": "text", "text": "77"}]
     part = {"type": "template", **NAMED, "components": [{"type": "BODY", "parameters": parameters}]}
     unknown = await send(world, await world.conversation(), part)
-    assert unknown.parts[0]["text"] is None
+    assert unknown.parts[0]["text"] == "order_update: Ada, 77"
     await sync(world)
     known = await send(world, await world.conversation(), part)
     assert known.parts[0]["text"] == "Hello Ada, order 77 is on its way."
@@ -370,7 +370,7 @@ async def test_the_refusal_lists_only_what_this_person_may_get(world: World) -> 
     async def listed() -> list[str]:
         with pytest.raises(ComposerRefused) as refused:
             await send(world, thread, {"type": "text", "text": "Hello"})
-        return [template["name"] for template in refused.value.facts["templates"]]
+        return [template["name"] for template in cast(list[dict[str, str]], refused.value.facts["templates"])]
 
     assert await listed() == ["one_tap", "order_update", "sale"]
     await stop_marketing(world)
@@ -427,6 +427,33 @@ async def test_the_composer_says_what_a_send_would_be_told(world: World) -> None
     with pytest.raises(ComposerRefused) as refused:
         await send(world, open_thread, {"type": "text", "text": "Hello"})
     assert refused.value.facts["reason"] == composer.reason
+
+
+@pytest.fixture
+async def listless(database_url: str) -> AsyncIterator[World]:
+    """A channel whose templates are sent with their components, for nobody can ask for a list."""
+    async with make_world(database_url, templates="given") as world:
+        yield world
+
+
+async def test_a_channel_that_lists_no_templates_says_how_to_send_one(listless: World) -> None:
+    thread = await listless.conversation(window_opened=timedelta(days=3))
+    with pytest.raises(ComposerRefused, match="a utility template with its components") as refused:
+        await send(listless, thread, {"type": "text", "text": "Hello"})
+    assert refused.value.facts["templates"] == []
+    with pytest.raises(WithoutTemplates, match="sent with their components"):
+        await listless.node.templates.sync(admin(listless), listless.channel.id)
+    with pytest.raises(ContentTooLarge) as valued:
+        await send(listless, thread, {"type": "template", **NAMED, **VALUES})
+    assert valued.value.facts["reason"] == "template_components"
+
+    header = {"type": "header", "parameters": [{"type": "image", "image": {"link": "https://a.test/b.png"}}]}
+    body = {"type": "body", "parameters": [{"type": "text", "text": "Ada"}]}
+    filled = await send(listless, thread, {"type": "template", **NAMED, "components": [header, body]})
+    plain = await send(listless, thread, {"type": "template", **NAMED})
+    assert [one.parts[0]["text"] for one in (filled, plain)] == ["order_update: Ada", "order_update"]
+    await listless.run_until_idle()
+    assert {await listless.status(one.id) for one in (filled, plain)} == {"sent"}
 
 
 async def test_an_album_is_planned_as_one_and_shown_as_its_files(world: World) -> None:
