@@ -24,6 +24,7 @@ from channels.inbound import (
     MessageEdited,
     MessageReceived,
     MessageUnsent,
+    PersonNamed,
     ReactionChanged,
     StatusReported,
     TemplateChanged,
@@ -361,7 +362,6 @@ TOLD: list[tuple[dict[str, Any], type[Inbound], dict[str, Any]]] = [
     ({"event": "business_capability"}, AccountChanged, {"aspect": "limit", "health": None}),
     ({"event": "security"}, AccountChanged, {"aspect": "security", "health": None}),
     ({"event": "business_username", "username": "shop"}, ChannelNotice, {"topic": "business_username_updates"}),
-    ({"event": "group", "group_id": "120363@g.us", "change": "create"}, ChannelNotice, {}),
 ]
 
 
@@ -375,3 +375,12 @@ async def test_what_meta_says_of_the_account_is_understood(
     assert {name: getattr(told, name) for name in facts} == facts
     if kind is not ChannelNotice:
         assert told.account_id == "900"
+
+
+@pytest.mark.parametrize("change", ["create", "rename"])
+async def test_a_group_tells_its_name(stage: Stage, change: str) -> None:
+    await stage.control.event("111", event="group", group_id="120363@g.us", change=change, title="Cycling")
+    notice, named = await stage.hears()
+    assert isinstance(notice, ChannelNotice)
+    assert isinstance(named, PersonNamed)
+    assert (named.account_id, named.peer.name, named.peer.is_group) == ("111", "Cycling", True)

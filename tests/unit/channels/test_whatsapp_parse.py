@@ -759,7 +759,7 @@ GROUP_AT = datetime(2025, 6, 8, 17, 19, 43, tzinfo=UTC)
 )
 def test_a_group_is_called_what_its_subject_says(field: str, told: dict[str, Any], name: str | None) -> None:
     group: dict[str, Any] = {"timestamp": 1749403183, "group_id": "120@g.us", "type": "group_settings_update", **told}
-    value = {"metadata": {"phone_number_id": "111"}, "groups": [group]}
+    value: JsonObject = {"metadata": {"phone_number_id": "111"}, "groups": [group]}
     notice, *named = parse({"entry": [{"id": "900", "changes": [{"field": field, "value": value}]}]})
     assert isinstance(notice, ChannelNotice)
     person = Person((Address("whatsapp_group", "", "120@g.us"),), name=name, is_group=True)
