@@ -249,6 +249,14 @@ def test_replies_and_forwards() -> None:
 NEWS = {"id": -100555, "type": "channel", "title": "News", "username": "news"}
 
 
+def test_an_edit_in_a_group_says_who_wrote() -> None:
+    update = orjson.loads((DATA / "group_text.json").read_bytes())
+    said = only_message("group_text")
+    [edit] = parse(orjson.dumps({"update_id": 1, "edited_message": update["message"]}))
+    assert isinstance(edit, MessageEdited)
+    assert (edit.external_id, edit.peer, edit.author) == (said.external_id, said.peer, said.author)
+
+
 @pytest.mark.parametrize(
     ("label", "origin", "expected"),
     [
