@@ -125,6 +125,41 @@ async def delete(unit: UnitOfWork, workspace_id: UUID, bot_id: UUID) -> None:
     await unit.execute("DELETE FROM bots WHERE workspace_id = $1 AND id = $2", workspace_id, bot_id)
 
 
+async def is_untold(unit: UnitOfWork, workspace_id: UUID, bot_id: UUID, conversation_id: UUID) -> bool:
+    """Whether a message of this conversation was not yet sent to the bot, or nobody knows whether it was, by our fault.
+
+    What its address refused or let wait is its own. An attempt that a crash interrupted has left no entry in the log.
+    """
+    found = await unit.fetch(
+        """
+        SELECT s.id, e.position, e.created_at
+        FROM bots b
+        JOIN subscriptions s ON s.workspace_id = b.workspace_id AND s.id = b.subscription_id
+        LEFT JOIN subscription_lanes l
+            ON l.workspace_id = s.workspace_id AND l.subscription_id = s.id AND l.lane = $3 AND l.upto IS NULL
+        JOIN events e ON e.workspace_id = s.workspace_id AND e.conversation_id = $3
+            AND e.position >= coalesce(l.position, s.cursor + 1) AND e.kind = 'message.created' AND e.holder_id = b.id
+        WHERE b.workspace_id = $1 AND b.id = $2 AND s.state = 'enabled' AND NOT s.stalled AND s.failing_since IS NULL
+          AND coalesce(l.attempts, 0) = 0
+        ORDER BY e.position
+        """,
+        workspace_id,
+        bot_id,
+        conversation_id,
+    )
+    if not found:
+        return False
+    tried: int = await unit.fetchval(
+        """SELECT count(DISTINCT position) FROM subscription_attempts
+           WHERE workspace_id = $1 AND subscription_id = $2 AND attempted_at >= $3 AND position = ANY($4::bigint[])""",
+        workspace_id,
+        found[0]["id"],
+        found[0]["created_at"],
+        [row["position"] for row in found],
+    )
+    return tried < len(found)
+
+
 async def unknown_channels(unit: UnitOfWork, workspace_id: UUID, channel_ids: Sequence[UUID]) -> set[UUID]:
     """Those of these that are no channels of the workspace."""
     found = await unit.fetch(

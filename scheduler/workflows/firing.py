@@ -22,6 +22,8 @@ from scheduler.workflows.repository import Run
 
 AT_A_TIME: Final = 50
 SECONDS: Final = 60.0
+MOST_EXTENSIONS: Final = 3
+"""A customer does not wait for ever for a bot that we cannot tell."""
 
 
 class Firing:
@@ -34,14 +36,26 @@ class Firing:
         worker.register(RELEASE, self.release, concurrency=1, time_limit=SECONDS)
 
     async def times_out(self, unit: UnitOfWork, timers: Sequence[Timer]) -> None:
-        """Hand to people what was not answered. A timer that counts no longer does nothing."""
+        """Hand to people what was not answered. A timer that counts no longer does nothing.
+
+        A bot that we have not told by then gets its time once more, ``MOST_EXTENSIONS`` times at most.
+        """
         for workspace_id in sorted({timer.workspace_id for timer in timers}):
             due = [timer for timer in timers if timer.workspace_id == workspace_id]
-            keys = {timer.key for timer in due}
+            by_key = {timer.key: timer for timer in due}
             for thread, run in await lock_runs(
                 unit, workspace_id, sorted({UUID(str(timer.payload["run_id"])) for timer in due})
             ):
-                if run.state == "active" and str(run.waiting_id) in keys:
+                timer = by_key.get(str(run.waiting_id))
+                if run.state != "active" or timer is None:
+                    continue
+                extended = int(str(timer.payload.get("extended", 0)))
+                untold = extended < MOST_EXTENSIONS and await bot_rows.is_untold(
+                    unit, workspace_id, run.bot_id, run.conversation_id
+                )
+                if untold:
+                    await self._moves.wait_longer(unit, run, extended + 1)
+                else:
                     await self._moves.leave(unit, thread, run, "handed_off", Cause("timed_out"))
                     await audit.record(unit, workspace_id, None, "workflow.timed_out", "workflow", run.id)
 

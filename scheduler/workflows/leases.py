@@ -55,7 +55,8 @@ def superseded(run: Run, epoch: int, named: int | None = None) -> ComposerRefuse
     by: Fact = None if run.by_kind is None else {"kind": run.by_kind, "id": _plain(run.by_id), "name": run.by_name}
     detail = f"this answer comes too late: {explained(run)}"
     if named is not None:
-        detail = f"this answer names epoch {named}; the bot holds the conversation under {epoch}"
+        since = f": {explained(run)}" if named < epoch else ""
+        detail = f"this answer names epoch {named}; the bot holds the conversation under {epoch}{since}"
     return ComposerRefused(
         detail,
         reason="superseded",

@@ -181,10 +181,20 @@ class Moves:
         if thread.last_message_direction == "in":
             await self._wait(unit, run)
 
+    async def wait_longer(self, unit: UnitOfWork, run: Run, extended: int) -> None:
+        """The same wait, for the ``extended``-th time: it was not the bot that was late."""
+        await self._set_answer_timer(unit, run, datetime.now(UTC), extended)
+        await rows.save(unit, run)
+
     async def _wait(self, unit: UnitOfWork, run: Run) -> None:
-        run.waiting_since, run.waiting_id = datetime.now(UTC), new_id()
-        due_at = run.waiting_since + timedelta(seconds=run.answer_within)
-        payload = {"run_id": str(run.id)}
+        run.waiting_since = datetime.now(UTC)
+        await self._set_answer_timer(unit, run, run.waiting_since, 0)
+
+    @staticmethod
+    async def _set_answer_timer(unit: UnitOfWork, run: Run, since: datetime, extended: int) -> None:
+        run.waiting_id = new_id()
+        due_at = since + timedelta(seconds=run.answer_within)
+        payload = {"run_id": str(run.id), "extended": extended}
         # A key that never was: no timer that stands is touched while conversations are locked.
         await set_timer(unit, run.workspace_id, ANSWER_TIMER, str(run.waiting_id), due_at, payload)
 

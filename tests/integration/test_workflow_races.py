@@ -76,6 +76,7 @@ async def test_a_bots_answer_against(stage: Stage, second: Process, deed: Deed, 
     for number in range(1, ROUNDS + 1):
         conversation_id = await stage.write("Hello", customer=number)
         epoch = (await stage.thread(conversation_id)).epoch
+        await stage.all_told()
         due = "UPDATE timers SET due_at = now(), next_at = now() WHERE kind = $1"
         await stage.execute(due, ANSWER_TIMER if deed is timed_out else "nothing")
         sent, done = await together(

@@ -219,6 +219,45 @@ async def test_who_does_not_answer_in_time_hands_off_by_itself(stage: Stage) -> 
     assert refused.value.facts["what_happened"] == "timed_out"
 
 
+async def test_a_bot_that_we_have_not_told_gets_its_time_again_but_not_for_ever(stage: Stage) -> None:
+    await stage.bot(answer_within=30)
+    conversation_id = await stage.write("Hello")
+    since = (await stage.run(conversation_id)).waiting_since
+    for _ in range(3):
+        assert await stage.time_out(told=False) == 1
+        run = await stage.run(conversation_id)
+        assert (run.state, run.waiting_since) == ("active", since)
+        left = await stage.world.node.fetchval("SELECT due_at - now() FROM timers WHERE kind = 'workflow.answer'")
+        assert 25 < left.total_seconds() <= 30
+    assert await stage.time_out(told=False) == 1
+    assert (await stage.run(conversation_id)).reason == "timed_out"
+
+
+@pytest.mark.parametrize("fault", ["tried", "receiver down", "lane behind a failure"])
+async def test_who_was_told_or_cannot_be_told_by_their_own_fault_gets_no_more_time(stage: Stage, fault: str) -> None:
+    bot = await stage.bot()
+    conversation_id = await stage.write("Hello")
+    match fault:
+        case "tried":
+            await stage.execute(
+                """INSERT INTO subscription_attempts (workspace_id, subscription_id, id, purpose, message_id, position,
+                       kind, attempt, outcome, milliseconds, bytes, answer)
+                   SELECT e.workspace_id, $1, gen_random_uuid(), 'event', 'm', e.position, e.kind, 1, 'delivered', 1, 1,
+                       '' FROM events e WHERE e.kind = 'message.created'""",
+                bot.view.subscription_id,
+            )
+        case "receiver down":
+            await stage.execute("UPDATE subscriptions SET failing_since = now(), failures = 1")
+        case _:
+            await stage.execute(
+                """INSERT INTO subscription_lanes (workspace_id, subscription_id, lane, position, attempts, next_at)
+                   SELECT workspace_id, id, $1, 1, 1, now() FROM subscriptions""",
+                conversation_id,
+            )
+    assert await stage.time_out(told=False) == 1
+    assert (await stage.run(conversation_id)).reason == "timed_out"
+
+
 async def test_an_answer_stops_the_time_and_the_next_message_starts_it_anew(stage: Stage) -> None:
     bot = await stage.bot()
     conversation_id = await stage.write("Hello")
@@ -272,7 +311,11 @@ async def test_pause_resume_hand_off_hand_back_and_end(stage: Stage) -> None:
     with pytest.raises(ComposerRefused) as old:
         await stage.send(bot.caller, thread.id, "An old thought", epoch=epochs[0])
     assert (old.value.facts["what_happened"], old.value.facts["epoch"]) == ("wrong_epoch", epochs[-1])
-    assert old.value.detail == f"this answer names epoch {epochs[0]}; the bot holds the conversation under {epochs[-1]}"
+    assert f"names epoch {epochs[0]}; the bot holds the conversation under {epochs[-1]}: " in old.value.detail
+    with pytest.raises(ComposerRefused) as never:
+        await stage.send(bot.caller, thread.id, "From the future", epoch=epochs[-1] + 1)
+    assert never.value.facts["what_happened"] == "wrong_epoch"
+    assert never.value.detail.endswith(f"under {epochs[-1]}"), "nothing happened that would explain it"
     ended = await service.end(caller, run.id, EndIn(close=True))
     assert (ended.state, ended.reason, (await stage.thread(thread.id)).status) == ("ended", "by_hand", "closed")
     trail = await stage.world.node.fetch("SELECT action FROM audit_entries WHERE subject_id = $1 ORDER BY id", run.id)

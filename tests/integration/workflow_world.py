@@ -212,12 +212,20 @@ class Stage:
         async with self.world.node.database.session() as connection:
             await connection.execute(query, *values)
 
-    async def time_out(self, process: Process | None = None) -> int:
-        """The time of everybody who is waited for is over."""
+    async def time_out(self, process: Process | None = None, *, told: bool = True) -> int:
+        """The time of everybody who is waited for is over. ``told``: and nothing is on its way to bots."""
+        if told:
+            await self.all_told()
         await self.execute(
             "UPDATE timers SET due_at = now(), next_at = now() WHERE kind = $1 AND state = 'pending'", ANSWER_TIMER
         )
         return await (process or self.process).firing.fire_due()
+
+    async def all_told(self) -> None:
+        """As if everything had arrived at every subscription."""
+        await self.execute(
+            "UPDATE subscriptions s SET cursor = l.head FROM event_logs l WHERE l.workspace_id = s.workspace_id"
+        )
 
     async def release(self) -> int:
         """Work off the jobs that free what disabled bots hold. How many there were."""
