@@ -271,7 +271,10 @@ class SchedulePatch(_Asked):
 
 
 class ResumeIn(_Asked):
-    """``when`` left out: at its own time, or at once where that has passed; a recurring one at its next time."""
+    """``when`` left out: at its own time, or at once where that has passed; a recurring one at its next time.
+
+    What a block held up, and what is overdue by then, goes out a minute later at the earliest, one at a time.
+    """
 
     when: WhenIn | None = None
 
