@@ -64,7 +64,7 @@ class Paused:
             contact = await self._find(unit, caller.workspace_id, contact_id)
             if contact.blocked is not None:
                 raise StillBlocked("this contact is blocked: unblock them first")
-            soon = await rows.database_time(unit) + APART
+            soon = await unit.time() + APART
             late = [
                 item
                 for item in await self.items(unit, caller.workspace_id, contact.id)

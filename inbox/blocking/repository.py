@@ -61,11 +61,6 @@ async def states(unit: UnitOfWork, workspace_id: UUID, ids: Sequence[UUID]) -> d
     return {row[0]: row[1] for row in found}
 
 
-async def database_time(unit: UnitOfWork) -> datetime:
-    now: datetime = await unit.fetchval("SELECT clock_timestamp()")
-    return now
-
-
 async def places(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> list[tuple[UUID, UUID]]:
     """The (channel, identity) of each conversation of a contact, in order."""
     found = await unit.fetch(

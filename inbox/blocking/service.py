@@ -70,7 +70,7 @@ class Blocks:
     ) -> tuple[ContactView, list[InTheAir], list[ProviderBlockView]]:
         workspace_id = caller.workspace_id
         known = await self._know(unit, workspace_id, contact_id)
-        if order.until is not None and order.until <= await rows.database_time(unit):
+        if order.until is not None and order.until <= await unit.time():
             raise Invalid.at("/body/until", "the end of a block lies in the future")
         if order.until is None:
             await cancel_timer(unit, workspace_id, TIMER, str(known))

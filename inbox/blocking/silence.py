@@ -51,7 +51,7 @@ class Silence:
             return []
         queued = await rows.queued(unit, workspace_id, conversation_ids)
         if queued:
-            at = await rows.database_time(unit)
+            at = await unit.time()
             changes = [StatusChange(delivery_id, CONTACT_BLOCKED.state, at, STOPPED) for delivery_id in queued]
             await refresh_messages(unit, workspace_id, await advance(unit, workspace_id, changes))
         return await rows.in_the_air(unit, workspace_id, conversation_ids)

@@ -61,7 +61,7 @@ async def pause_buckets(unit: UnitOfWork, workspace_id: UUID, refusals: Sequence
     for one, key in keyed:
         if key is None:
             continue
-        now = now or await unit.fetchval("SELECT clock_timestamp()")
+        now = now or await unit.time()
         count = strikes(known, key, one.began_at)
         pause = pause_of(one.fault, now, count)
         if pause is not None:

@@ -107,7 +107,7 @@ class Recorder:
         standings = await results.standings(unit, workspace_id, ids)
         if any(standing.conversation_id not in threads for standing in standings.values()):
             raise Contended("a conversation was joined by another transaction")
-        now: datetime = await unit.fetchval("SELECT clock_timestamp()")
+        now = await unit.time()
         entries = await _entries(unit, workspace_id, group, standings, now)
         told_before = await self._settle(unit, workspace_id, entries, threads, now)
         concerned = {entry.standing.message_id for entry in entries}

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -108,6 +109,11 @@ class UnitOfWork:
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call once the transaction is durable. For wake-ups only: a crash may skip it."""
         self._after_commit.append(callback)
+
+    async def time(self) -> datetime:
+        """The present moment by the database's clock. A node's own may be minutes off, and must not decide."""
+        now: datetime = await self.connection.fetchval("SELECT clock_timestamp()")
+        return now
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         return await self.connection.fetch(query, *args)

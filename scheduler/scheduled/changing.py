@@ -219,7 +219,7 @@ class Changes:
         channel = await self._hand_over.directory.get(caller.workspace_id, thread.channel_id)
         times = await find_times(unit, caller.workspace_id)
         zone = await rows.own_zone(unit, caller.workspace_id, thread.contact_id) or times.time_zone
-        return Held(row, Place(thread, channel, times, zone), await rows.database_time(unit))
+        return Held(row, Place(thread, channel, times, zone), await unit.time())
 
     @staticmethod
     def _plan_anew(row: Scheduled, plan: Plan, due: Due) -> None:

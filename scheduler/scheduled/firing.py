@@ -84,7 +84,7 @@ class Firing:
     async def _facts(self, unit: UnitOfWork, row: Scheduled, place: Place, due_at: datetime, *, meant: bool) -> Facts:
         order, thread = content_of(row.content), place.thread
         return Facts(
-            now=await rows.database_time(unit),
+            now=await unit.time(),
             state=row.state,
             meant=meant,
             due_at=due_at,
@@ -148,10 +148,10 @@ class Firing:
         contact_id = None if given is None else UUID(str(given))
         ids = await rows.in_wrong_zone(unit, timer.workspace_id, contact_id, AT_ONCE)
         if len(ids) == AT_ONCE:
-            again = await rows.database_time(unit)
+            again = await unit.time()
             await set_timer(unit, timer.workspace_id, REZONE, str(new_id()), again, timer.payload)
         threads, found = await lock(unit, timer.workspace_id, ids)
-        times, now = await find_times(unit, timer.workspace_id), await rows.database_time(unit)
+        times, now = await find_times(unit, timer.workspace_id), await unit.time()
         for row in found:
             if row.state != "scheduled" or row.by_hand:
                 continue

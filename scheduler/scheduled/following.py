@@ -95,7 +95,7 @@ class Following:
     async def _reckon(self, unit: UnitOfWork, workspace_id: UUID, contact_id: UUID | None) -> None:
         if not await rows.in_wrong_zone(unit, workspace_id, contact_id, 1):
             return
-        now = await rows.database_time(unit)
+        now = await unit.time()
         payload = {} if contact_id is None else {"contact_id": str(contact_id)}
         await set_timer(unit, workspace_id, REZONE, str(new_id()), now, payload)
 
@@ -111,7 +111,7 @@ class Following:
     async def _hold(self, unit: UnitOfWork, workspace_id: UUID, found: Sequence[Scheduled], reason: str) -> None:
         if not found:
             return
-        now = await rows.database_time(unit)
+        now = await unit.time()
         for row in found:
             row.become("held", reason, now)
             await self._hand_over.tell(unit, workspace_id, row, "held", None, {"reason": reason})
@@ -131,7 +131,7 @@ class Following:
             moved = await rows.ids_in(unit, event.workspace_id, merged)
             await rows.follow_thread(unit, event.workspace_id, merged, target)
             (thread,) = await thread_rows.lock_many(unit, event.workspace_id, [], [target])
-            now = await rows.database_time(unit)
+            now = await unit.time()
             for row in await rows.of_thread(unit, event.workspace_id, target):
                 answered = row.hold_on_reply and thread.last_inbound_number > row.hold_after_number
                 if row.state == "scheduled" and answered:
@@ -162,7 +162,7 @@ class Following:
         current = row.message_id == change.message_id
         if result.reason == "window_closed" and current and row.fallback is not None and not row.fell_back:
             result = await self._fall_back(unit, workspace_id, row)
-        now = await rows.database_time(unit)
+        now = await unit.time()
         last = not row.recurring or row.state not in ("scheduled", "held", "cancelled")
         if row.recurring:
             one = await occurrence_rows.find(unit, workspace_id, row.id, change.message_id)
@@ -186,7 +186,7 @@ class Following:
         channel = await self._hand_over.directory.get(workspace_id, row.channel_id)
         times = await find_times(unit, workspace_id)
         zone = await rows.own_zone(unit, workspace_id, row.contact_id) or times.time_zone
-        place, now = Place(thread, channel, times, zone), await rows.database_time(unit)
+        place, now = Place(thread, channel, times, zone), await unit.time()
         try:
             message = await self._hand_over.queue(unit, row, place, now, fallback=True, by=None)
         except Unavailable:

@@ -141,12 +141,6 @@ def view(row: Scheduled) -> ScheduledView:
     )
 
 
-async def database_time(unit: UnitOfWork) -> datetime:
-    """What clocks of nodes say does not count: one that is minutes off must not send minutes early."""
-    now: datetime = await unit.fetchval("SELECT clock_timestamp()")
-    return now
-
-
 async def contact_zone(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> str:
     """The contact's zone, or else the workspace's."""
     zone: str = await unit.fetchval(

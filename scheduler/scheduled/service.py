@@ -88,7 +88,7 @@ class Scheduling:
 
     async def _draft(self, unit: UnitOfWork, caller: Principal, thread: Thread, given: ScheduleIn) -> Scheduled:
         channel = await self._hand_over.directory.get(caller.workspace_id, thread.channel_id)
-        now = await rows.database_time(unit)
+        now = await unit.time()
         order, drafts = given.content(), self._hand_over.drafts
         refuse_if_never(await self._hand_over.conversations.standing(unit, channel, thread), now, order)
         composed = await drafts.compose(unit, caller, channel, thread.id, order)

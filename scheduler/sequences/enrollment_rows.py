@@ -140,11 +140,6 @@ async def opted_out(unit: UnitOfWork, workspace_id: UUID, contact_ids: Sequence[
     return {row[0] for row in found}
 
 
-async def database_time(unit: UnitOfWork) -> datetime:
-    now: datetime = await unit.fetchval("SELECT clock_timestamp()")
-    return now
-
-
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 

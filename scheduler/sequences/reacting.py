@@ -188,7 +188,7 @@ class Reacting:
             elif isinstance(data, ContactMerged):
                 survivor = heard.contact(data.contact.id)
                 doubles = await rows.doubles(unit, workspace_id, data.merged, survivor)
-                now = await rows.database_time(unit)
+                now = await unit.time()
                 for row in doubles:
                     await self._walking.take_back(unit, workspace_id, row)
                     row.become("stopped", "merged", now)

@@ -67,7 +67,7 @@ class Walking:
         self._ties = ties
 
     async def round(self, unit: UnitOfWork, workspace_id: UUID) -> Round:
-        return Round(workspace_id, await rows.database_time(unit), await find_times(unit, workspace_id))
+        return Round(workspace_id, await unit.time(), await find_times(unit, workspace_id))
 
     async def runs(
         self,

@@ -183,11 +183,11 @@ class Moves:
 
     async def wait_longer(self, unit: UnitOfWork, run: Run, extended: int) -> None:
         """The same wait, for the ``extended``-th time: it was not the bot that was late."""
-        await self._set_answer_timer(unit, run, datetime.now(UTC), extended)
+        await self._set_answer_timer(unit, run, await unit.time(), extended)
         await rows.save(unit, run)
 
     async def _wait(self, unit: UnitOfWork, run: Run) -> None:
-        run.waiting_since = datetime.now(UTC)
+        run.waiting_since = await unit.time()
         await self._set_answer_timer(unit, run, run.waiting_since, 0)
 
     @staticmethod
