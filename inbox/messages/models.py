@@ -174,6 +174,12 @@ deliveries = Table(
         "conversation_id",
         postgresql_where=text("state IN ('sending', 'uncertain')"),
     ),
+    Index(
+        "ix_deliveries_further_ids",
+        "further_ids",
+        postgresql_using="gin",
+        postgresql_where=text("further_ids IS NOT NULL"),
+    ),
 )
 """One provider message. Its id is the correlation that the provider gives back. ``inferred``: the external id was
 concluded from an echo of the same words. ``further_ids``: of an album, what the provider calls its other files.

@@ -130,6 +130,7 @@ class Receiver:
         await self._resolve(batch)
         there = await find_known(unit, workspace_id, _external_ids(items))
         batch.known, batch.aside = there.shown, there.aside
+        batch.known.update(await rows.find_in_albums(unit, workspace_id, _unknown_targets(batch)))
         await self._lock(batch, await rows.conversations_of_deliveries(unit, workspace_id, _correlations(batch)))
         await _look_again(batch)
         for index, item in enumerate(items):
@@ -330,7 +331,19 @@ async def _look_again(batch: _Batch) -> None:
         and not batch.is_here(item, item.inbound.reply_to)
         and not batch.is_here(item, item.inbound.external_id)
     }
-    batch.known.update(await rows.find_external(batch.unit, batch.workspace_id, sorted(quoted)))
+    found = await rows.find_external(batch.unit, batch.workspace_id, sorted(quoted))
+    batch.known.update(found)
+    batch.known.update(await rows.find_in_albums(batch.unit, batch.workspace_id, sorted(quoted - found.keys())))
+
+
+def _unknown_targets(batch: _Batch) -> list[tuple[UUID, str]]:
+    """What people react to and nobody knows: perhaps one of several files of an album. Edits and unsends of one such
+    file are not what the whole message says, so they are not taken for it."""
+    return [
+        (item.channel.id, item.inbound.external_id)
+        for item in batch.items
+        if isinstance(item.inbound, ReactionChanged) and not batch.is_here(item, item.inbound.external_id)
+    ]
 
 
 def _sighting(item: Item) -> Sighting | None:

@@ -49,6 +49,26 @@ JOIN deliveries d ON d.workspace_id = $1 AND d.channel_id = w.channel_id AND d.e
 """
 
 
+async def find_in_albums(
+    unit: UnitOfWork, workspace_id: UUID, ids: Sequence[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], ExternalRef]:
+    """The same among the ids that the other files of our albums have; apart, for they are rarely spoken of."""
+    if not ids:
+        return {}
+    found = await unit.fetch(
+        FIND_IN_ALBUMS, workspace_id, [channel_id for channel_id, _ in ids], [external_id for _, external_id in ids]
+    )
+    return {(row[0], row[1]): ExternalRef(*row) for row in found}
+
+
+FIND_IN_ALBUMS = """
+SELECT d.channel_id, w.external_id, d.message_id, d.conversation_id, NULL::uuid
+FROM unnest($2::uuid[], $3::text[]) AS w (channel_id, external_id)
+JOIN deliveries d ON d.further_ids IS NOT NULL AND d.further_ids @> jsonb_build_array(w.external_id)
+WHERE d.workspace_id = $1 AND d.channel_id = w.channel_id
+"""
+
+
 async def conversations_of_deliveries(unit: UnitOfWork, workspace_id: UUID, delivery_ids: Sequence[UUID]) -> list[UUID]:
     """The conversations of those of these deliveries that exist in this workspace."""
     if not delivery_ids:
