@@ -153,7 +153,7 @@ async def test_an_answer_to_an_event_of_an_earlier_lease_is_refused(stage: Stage
     await stage.room.service.hand_back(stage.caller, run.id, NoteIn())
     problem = await stage.room.answers.take(answer)
     assert problem is not None
-    assert "handed back to it anew" in problem
+    assert "names epoch" in problem
     assert await stage.words(conversation_id) == []
 
 
