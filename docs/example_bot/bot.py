@@ -25,7 +25,7 @@ INBOX = os.environ["INBOX_URL"].rstrip("/")
 FIVE_MINUTES = 300
 MOST_BYTES = 1_000_000
 
-GREETING = "Hello! Ask me for our *hours*, for an *order*, or for a *person*."
+GREETING = "Hello! Ask me for our hours, for an order, or for a person."
 
 
 def is_genuine(headers, body):
