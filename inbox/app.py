@@ -25,7 +25,7 @@ from inbox.blocking.routes import BlockingRoutes
 from inbox.connections import events as connection_events
 from inbox.connections.routes import ChannelRoutes, ProviderAppRoutes
 from inbox.conversations import events as conversation_events
-from inbox.conversations.routes import ConversationRoutes
+from inbox.conversations.routes import ConversationRoutes, StartRoutes
 from inbox.delivery.routes import DeliveryRoutes
 from inbox.figures import Figures
 from inbox.ingest.endpoint import WebhookEndpoint, WebhooksFirst
@@ -146,6 +146,7 @@ def route_groups(runtime: Runtime) -> list[object]:
         ContactRoutes(runtime.contacts),
         BlockingRoutes(runtime.blocking.service, runtime.blocking.paused),
         ConversationRoutes(runtime.conversations, runtime.signals.read),
+        StartRoutes(runtime.starting),
         MessageRoutes(runtime.messages, runtime.sending),
         NoticeRoutes(runtime.database),
         MediaRoutes(runtime.media.service),

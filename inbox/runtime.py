@@ -35,6 +35,7 @@ from inbox.connections.service import Channels
 from inbox.connections.upkeep import ChannelUpkeep
 from inbox.conversations.profiles import ProfileFetcher, ProfileRequests
 from inbox.conversations.service import Conversations
+from inbox.conversations.starting import Starting
 from inbox.delivery.build import build_delivery
 from inbox.delivery.dispatcher import TOPIC as DELIVERIES_TOPIC
 from inbox.delivery.pausing import pause_buckets
@@ -195,6 +196,7 @@ class Runtime:
     def _build_conversations(self) -> None:
         self.contacts = Contacts(self.database)
         self.conversations = Conversations(self.database, self.event_log, self.directory)
+        self.starting = Starting(self.database, self.directory, self.conversations)
         self.ties = Ties(self.conversations)
         self._moves = Moves(self.conversations, self.ties)
         self.messages = Messages(self.database, self.event_log, self.conversations)

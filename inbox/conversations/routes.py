@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
+from contacts.service import ContactUnknown
 from inbox.agents.principal import Principal
+from inbox.connections.directory import ChannelUnknown
 from inbox.conversations.schemas import (
     ConversationDetail,
     ConversationPage,
@@ -17,8 +19,10 @@ from inbox.conversations.schemas import (
     ReadOut,
 )
 from inbox.conversations.service import Conversations, ConversationUnknown
+from inbox.conversations.starting import CannotStart, ChannelOffers, StartIn, Starting
+from inbox.kernel.errors import Forbidden
 from inbox.kernel.versions import ETAG, IfMatch, VersionChanged, etag, wanted_version
-from inbox.kernel.web import Answer, Query, get, patch, put
+from inbox.kernel.web import Answer, Query, get, patch, post, put
 
 OnRead = Callable[[Principal, UUID], Awaitable[None]]
 """Tell the provider that the conversation was read."""
@@ -61,3 +65,23 @@ class ConversationRoutes:
     async def list(self, caller: Principal, query: Annotated[ConversationQuery, Query()]) -> ConversationPage:
         """The inbox: conversations by their last message, newest first, as a snapshot to stream on from."""
         return await self._conversations.page(caller, query)
+
+
+class StartRoutes:
+    def __init__(self, starting: Starting) -> None:
+        self._starting = starting
+
+    @get("/v1/contacts/{contact_id}/channel-offers", tag="conversations", errors=(ContactUnknown, Forbidden))
+    async def offers(self, caller: Principal, contact_id: UUID) -> ChannelOffers:
+        """Channels on which a conversation with this contact can be started: reachable there, and none yet."""
+        return await self._starting.offers(caller, contact_id)
+
+    @post(
+        "/v1/contacts/{contact_id}/conversations",
+        tag="conversations",
+        status=201,
+        errors=(ContactUnknown, ChannelUnknown, CannotStart, Forbidden),
+    )
+    async def start(self, caller: Principal, contact_id: UUID, body: StartIn) -> ConversationView:
+        """Start a conversation on another channel. A refusal says why in `reason`."""
+        return await self._starting.start(caller, contact_id, body.channel_id)

@@ -12,16 +12,14 @@ from uuid import UUID
 
 from contacts.reach_rows import reach as reach_of
 from inbox.connections.directory import Channel, Directory
+from inbox.conversations import starting_rows
 from inbox.conversations.composer import Standing
 from inbox.conversations.repository import Thread
 from inbox.conversations.service import Conversations
+from inbox.conversations.starting import find_identity
 from inbox.kernel.database import UnitOfWork
-from scheduler.sequences import reach_rows
 from scheduler.sequences.deciding import Option, in_order
 from scheduler.sequences.definition import StepIn
-
-SCOPELESS = ""
-"""Of addresses that every channel of their provider knows, such as phone numbers."""
 
 
 class Reach:
@@ -66,13 +64,12 @@ class Reach:
         options = []
         ids = [choice.channel_id for choice in step.channels if choice.channel_id is not None]
         kinds = [choice.kind for choice in step.channels if choice.kind is not None]
-        for channel_id, health in await reach_rows.enabled_channels(unit, workspace_id, ids, kinds):
+        for channel_id, health in await starting_rows.enabled_channels(unit, workspace_id, ids, kinds):
             channel = await self._directory.get(workspace_id, channel_id)
             capabilities = channel.capabilities
             if channel_id in taken or not capabilities.starts_conversations:
                 continue
-            scopes = [SCOPELESS, channel.account.account_id, channel.owner]
-            identity_id = await reach_rows.find_identity(unit, workspace_id, contact_id, channel.kind, scopes)
+            identity_id = await find_identity(unit, contact_id, channel)
             if identity_id is not None:
                 reach = await reach_of(unit, workspace_id, identity_id)
                 standing = Standing("enabled", health, reach, capabilities.window, None, None)

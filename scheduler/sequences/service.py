@@ -9,12 +9,13 @@ from uuid import UUID
 
 from inbox.agents.principal import Principal
 from inbox.audit import service as audit
+from inbox.conversations import starting_rows
 from inbox.kernel.database import Contended, Database, UnitOfWork
 from inbox.kernel.errors import Conflict, Fault, Invalid, NotFound
 from inbox.kernel.ids import new_id
 from inbox.kernel.versions import VersionChanged
 from inbox.messages.composing import media_ids
-from scheduler.sequences import events, reach_rows
+from scheduler.sequences import events
 from scheduler.sequences import repository as rows
 from scheduler.sequences.definition import Definition, StepIn
 from scheduler.sequences.schemas import SequenceCounts, SequenceIn, SequencePatch, SequenceView, VersionView
@@ -167,7 +168,7 @@ class Sequences:
         if not definition.steps:
             raise Invalid.at("/body/draft/steps", "a sequence needs a step to be published")
         wanted = {choice.channel_id for step in definition.steps for choice in step.channels if choice.channel_id}
-        missing = wanted - await reach_rows.known_channels(unit, caller.workspace_id, wanted)
+        missing = wanted - await starting_rows.known_channels(unit, caller.workspace_id, wanted)
         files = {media_id for step in definition.steps for media_id in _files(step)}
         sendable = await self._files.outgoing(unit, caller.workspace_id, files, caller=caller)
         faults = [

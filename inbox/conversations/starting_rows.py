@@ -1,4 +1,4 @@
-"""The SQL of where a contact could be written to."""
+"""The SQL of where a conversation with a contact could begin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inbox.kernel.database import UnitOfWork
 async def enabled_channels(
     unit: UnitOfWork, workspace_id: UUID, ids: Sequence[UUID], kinds: Sequence[str]
 ) -> list[tuple[UUID, str]]:
-    """Those of these ids or kinds, with their health."""
+    """Those of these ids or kinds, with their health, in the order of their connection."""
     found = await unit.fetch(
         """SELECT id, health FROM channels WHERE workspace_id = $1 AND state = 'enabled'
            AND (id = ANY($2::uuid[]) OR kind = ANY($3::text[])) ORDER BY id""",
@@ -45,3 +45,12 @@ async def find_identity(
         list(scopes),
     )
     return found
+
+
+async def conversations_by_channel(unit: UnitOfWork, workspace_id: UUID, contact_id: UUID) -> dict[UUID, UUID]:
+    found = await unit.fetch(
+        "SELECT channel_id, id FROM conversations WHERE workspace_id = $1 AND contact_id = $2 ORDER BY id",
+        workspace_id,
+        contact_id,
+    )
+    return {row[0]: row[1] for row in found}
