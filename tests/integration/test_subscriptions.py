@@ -268,6 +268,7 @@ async def test_an_event_that_fails_for_days_is_given_up_and_its_conversation_goe
 ) -> None:
     caller, receiver, ill = await one.workspace(), hooks.add(), uuid4()
     subscription_id, _ = await one.subscribe(caller, receiver)
+    receiver.behave = lambda _: web.Response(status=503)  # nothing is taken before we know which is the poison
     poison, *_ = await one.append(caller.workspace_id, ill)
     receiver.behave = lambda received: web.Response(status=422 if received.position == poison else 200)
     [after] = await one.append(caller.workspace_id, ill)
